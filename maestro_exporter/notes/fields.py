@@ -1,0 +1,208 @@
+"""How one field of a note stands on the wire: the msgpack objects it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from maestro_exporter.notes.model import ErrorCode, NoteError, Reason, Role
+
+#: Larger payloads are not looked at.  The largest notes on the topics that a
+#: monitor hears are failures that quote a stack trace: some kilobytes.
+MAX_PAYLOAD_BYTES = 1024 * 1024
+#: Characters of a string that identifies something; a host name has at most 253.
+MAX_WORD_LENGTH = 1024
+
+
+def malformed(detail: str) -> NoteError:
+    """Give the error for bytes that no decoder could take for a note."""
+    return NoteError(Reason.MALFORMED, detail)
+
+
+class Field(Protocol):
+    """How one field stands on the wire.
+
+    `read` takes its objects from the iterator; it raises StopIteration when they
+    are missing and NoteError when they are of the wrong kind or out of range.
+    """
+
+    def read(self, objects: Iterator[Any]) -> Any: ...
+
+    def write(self, value: Any, objects: list[Any]) -> None: ...
+
+
+Fields = tuple[tuple[str, Field], ...]
+
+
+class Int:
+    """A signed integer of so many bits, in whatever width it was packed."""
+
+    def __init__(self, bits: int) -> None:
+        self._low, self._high = -(1 << bits - 1), (1 << bits - 1) - 1
+
+    def read(self, objects: Iterator[Any]) -> int:
+        value = next(objects)
+        if type(value) is not int:
+            raise malformed(f"{type(value).__name__} where an integer should be")
+        if not self._low <= value <= self._high:
+            raise malformed("an integer is out of range")
+        return value
+
+    def write(self, value: int, objects: list[Any]) -> None:
+        if not self._low <= value <= self._high:
+            raise ValueError(f"{value} is out of range")
+        objects.append(int(value))
+
+
+class Elapsed(Int):
+    """PING's time in ms.  C peers write it unsigned, so that a negative one is 2^63 or more."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+
+    def read(self, objects: Iterator[Any]) -> int:
+        value = next(objects)
+        if type(value) is int and value > self._high:
+            value -= 1 << 64
+        return super().read(iter((value,)))
+
+
+class Text:
+    """A string; bin is taken for one too, as upstream does."""
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+
+    def read(self, objects: Iterator[Any]) -> str:
+        value = next(objects)
+        if type(value) is bytes:
+            value = value.decode("utf-8", "replace")
+        if not isinstance(value, str):
+            raise malformed(f"{type(value).__name__} where a string should be")
+        if len(value) > self._longest:
+            raise NoteError(Reason.OVERSIZED, f"a string of {len(value)} characters")
+        return value
+
+    def write(self, value: str, objects: list[Any]) -> None:
+        objects.append(value)
+
+
+class Double:
+    """A floating-point number; integers are refused, as upstream does."""
+
+    def read(self, objects: Iterator[Any]) -> float:
+        value = next(objects)
+        if type(value) is not float:
+            raise malformed(f"{type(value).__name__} where a double should be")
+        return value
+
+    def write(self, value: float, objects: list[Any]) -> None:
+        objects.append(float(value))
+
+
+class Bool:
+    """A boolean."""
+
+    def read(self, objects: Iterator[Any]) -> bool:
+        value = next(objects)
+        if type(value) is not bool:
+            raise malformed(f"{type(value).__name__} where a boolean should be")
+        return value
+
+    def write(self, value: bool, objects: list[Any]) -> None:
+        objects.append(value)
+
+
+class Binary:
+    """Bytes."""
+
+    def read(self, objects: Iterator[Any]) -> bytes:
+        value = next(objects)
+        if type(value) is not bytes:
+            raise malformed(f"{type(value).__name__} where binary data should be")
+        return value
+
+    def write(self, value: bytes, objects: list[Any]) -> None:
+        objects.append(value)
+
+
+class RoleCode:
+    """A 1.5 role; unknown codes are `OTHER`."""
+
+    def read(self, objects: Iterator[Any]) -> Role:
+        return _ROLES.get(INT32.read(objects), Role.OTHER)
+
+    def write(self, value: Role, objects: list[Any]) -> None:
+        objects.append(int(value))
+
+
+class ErrorCodeField:
+    """A 1.5 error code; unknown ones are `UNSPECIFIED`."""
+
+    def read(self, objects: Iterator[Any]) -> ErrorCode:
+        code = INT32.read(objects)
+        return ErrorCode.TRY_AGAIN if code == ErrorCode.TRY_AGAIN else ErrorCode.UNSPECIFIED
+
+    def write(self, value: ErrorCode, objects: list[Any]) -> None:
+        objects.append(int(value))
+
+
+class Record:
+    """Several objects that make one value."""
+
+    def __init__(self, kind: type, fields: Fields) -> None:
+        self._kind, self._fields = kind, fields
+
+    def read(self, objects: Iterator[Any]) -> Any:
+        return self._kind(**{name: field.read(objects) for name, field in self._fields})
+
+    def write(self, value: Any, objects: list[Any]) -> None:
+        if value is None:
+            raise ValueError(f"a {self._kind.__name__} is needed")
+        for name, field in self._fields:
+            field.write(getattr(value, name), objects)
+
+
+class Optional:
+    """Last fields that some releases, or some notes, leave out: None then."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+
+    def read(self, objects: Iterator[Any]) -> Any:
+        for first in objects:
+            return self._field.read(_chain(first, objects))
+        return None
+
+    def write(self, value: Any, objects: list[Any]) -> None:
+        if value is not None:
+            self._field.write(value, objects)
+
+
+class Flagged:
+    """A boolean, and a value behind it only if that is true."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+
+    def read(self, objects: Iterator[Any]) -> Any:
+        return self._field.read(objects) if BOOL.read(objects) else None
+
+    def write(self, value: Any, objects: list[Any]) -> None:
+        objects.append(value is not None)
+        if value is not None:
+            self._field.write(value, objects)
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+_ROLES = {int(role): role for role in Role}
+INT16, INT32, INT64 = Int(16), Int(32), Int(64)
+WORD = Text(MAX_WORD_LENGTH)
+TEXT = Text(MAX_PAYLOAD_BYTES)
+DOUBLE, BOOL, BINARY, ROLE = Double(), Bool(), Binary(), RoleCode()
+ERROR_CODE = ErrorCodeField()
+ELAPSED = Elapsed()
