@@ -28,7 +28,7 @@ MAX_OBJECTS = 32
 _V1_3, _V1_4, _V1_5 = Generation.V1_3, Generation.V1_4, Generation.V1_5
 
 # Codes that `_recognise_request` asks about.
-_AGENT_SOURCE, _FLUSH, _DRAIN = 21, 6, 41
+_AGENT_SOURCE, _FLUSH, _DRAIN, _START_RECEIVER = 21, 6, 41, 0
 _START_CODES = frozenset({0, 2})
 _NEW_CODES = frozenset({50, 51, 60, 61})
 
@@ -85,7 +85,7 @@ def encode(note: Note) -> bytes:
 
 
 def _unpack(payload: bytes) -> list[Any]:
-    """Split a payload into its objects: scalars only, whole, and bounded in number."""
+    """Split a payload into its objects: whole, not nested, and bounded in number."""
     size = len(payload)
     if size > MAX_PAYLOAD_BYTES:
         raise NoteError(Reason.OVERSIZED, f"{size} bytes")
@@ -152,13 +152,11 @@ def _recognise(note_type: NoteType, code: int, objects: list[Any], topic: str) -
 
 
 def _recognise_request(code: int, strings: int, objects: int, topic: str) -> Generation:
-    has_ids = strings >= 2 and not (code == _AGENT_SOURCE and objects == 2)
-    if not has_ids:
+    # 1.3 has no ids, so strings that stand there are AGENT_SOURCE's url and branch.
+    if strings < 2 or (code == _AGENT_SOURCE and strings == 2):
         return _V1_3
     has_body = objects > 2
-    if code == _FLUSH or (
-        code in _START_CODES and not has_body and not topic.startswith(Topic.PEERS)
-    ):
+    if code == _FLUSH or (code == _START_RECEIVER and not has_body):
         return _V1_4
     if code in _NEW_CODES or (code in _START_CODES and has_body):
         return _V1_5

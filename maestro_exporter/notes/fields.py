@@ -49,8 +49,8 @@ class Int:
         return value
 
     def write(self, value: int, objects: list[Any]) -> None:
-        if not self._low <= value <= self._high:
-            raise ValueError(f"{value} is out of range")
+        if not isinstance(value, int) or not self._low <= value <= self._high:
+            raise ValueError(f"{value!r} is no integer of this field")
         objects.append(int(value))
 
 
@@ -84,6 +84,8 @@ class Text:
         return value
 
     def write(self, value: str, objects: list[Any]) -> None:
+        if not isinstance(value, str) or len(value) > self._longest:
+            raise ValueError(f"{value!r:.100} is no string of this field")
         objects.append(value)
 
 
@@ -133,7 +135,7 @@ class RoleCode:
         return _ROLES.get(INT32.read(objects), Role.OTHER)
 
     def write(self, value: Role, objects: list[Any]) -> None:
-        objects.append(int(value))
+        INT32.write(value, objects)
 
 
 class ErrorCodeField:
@@ -144,7 +146,7 @@ class ErrorCodeField:
         return ErrorCode.TRY_AGAIN if code == ErrorCode.TRY_AGAIN else ErrorCode.UNSPECIFIED
 
     def write(self, value: ErrorCode, objects: list[Any]) -> None:
-        objects.append(int(value))
+        INT32.write(value, objects)
 
 
 class Record:

@@ -64,6 +64,7 @@ _SUT = Record(
         ("test_tags", TEXT),
     ),
 )
+_GROUP = Record(requests.GroupInfo, (("member", WORD), ("group", WORD)))
 _EXECUTION = Record(requests.TestExecution, (("test", _TEST), ("sut", Flagged(_SUT))))
 
 _IDS: Fields = (("correlation_id", WORD), ("message_id", WORD))
@@ -186,7 +187,7 @@ _TABLE: tuple[tuple[NoteType, int, type[Note], tuple[Generation, ...], Fields], 
         50,
         requests.GroupJoin,
         (_V1_5,),
-        (("member", Optional(WORD)), ("group", Optional(WORD))),
+        (("info", Optional(_GROUP)),),
     ),
     (_REQ, 51, requests.GroupLeave, (_V1_5,), ()),
     (_REQ, 60, requests.RoleAssign, (_V1_5,), (("role", ROLE),)),
@@ -194,7 +195,7 @@ _TABLE: tuple[tuple[NoteType, int, type[Note], tuple[Generation, ...], Fields], 
 )
 
 #: Answers that need no header: upstream reads none of it (1.3 of all three, any
-#: generation of PROTOCOL_ERROR), so a sender may have left it out or spoilt it.
+#: generation of PROTOCOL_ERROR), so a sender may have left it out.
 HEADERLESS: dict[tuple[NoteType, int], type[replies.Response]] = {
     (_RES, 11): replies.OkResponse,
     (_RES, 12): replies.ProtocolError,

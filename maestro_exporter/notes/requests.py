@@ -178,11 +178,18 @@ class RoleUnassign(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupInfo:
+    """A group, and the name of the member in it."""
+
+    member: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupJoin(Request):
     """Puts a worker into a group (1.5; before 1.5.4 without saying which)."""
 
-    member: str | None = None
-    group: str | None = None
+    info: GroupInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""The tests; those under e2e start real programs."""
