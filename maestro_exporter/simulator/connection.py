@@ -1,0 +1,107 @@
+"""One MQTT connection that many simulated peers share; the only module here that knows paho."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from maestro_exporter.notes import Topic
+from maestro_exporter.simulator.peers import Peer
+
+DEFAULT_PORT = 1883
+
+# The requests of all generations, so that any peer may be added to any connection;
+# the QoS is that of upstream's peers.
+_SUBSCRIPTIONS = [(Topic.PEERS, 1), (Topic.WORKERS, 1), (Topic.DAEMONS, 0)]
+_RECONNECT_SECONDS = (1, 2)
+_LABEL = r"[0-9a-zA-Z_-]{1,63}"
+_HOST = rf"(?P<host>\[[0-9a-fA-F:.]+\]|{_LABEL}(\.{_LABEL})*\.?)"
+_URL = re.compile(rf"mqtt://{_HOST}(:(?P<port>[0-9]{{1,5}}))?/?")
+
+
+def parse_url(url: str) -> tuple[str, int]:
+    """Give host and port of `mqtt://host[:port]`.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    match = _URL.fullmatch(url)
+    port = int(match["port"] or DEFAULT_PORT) if match else 0
+    if match is None or not 1 <= port <= 65535:
+        raise ValueError(f"{url!r} is not mqtt://host[:port]")
+    return match["host"].strip("[]"), port
+
+
+class Connection:
+    """One MQTT connection, and the peers that speak through it.
+
+    It connects, and comes back after the broker went away, by itself.
+
+    Args:
+        host, port: the broker.
+        receive: called with this connection, topic and payload of each request, on
+            the connection's own thread.
+
+    Attributes:
+        peers: an ordered set, which the owner keeps.
+        ready: set while the connection is up and its subscriptions are acknowledged.
+    """
+
+    def __init__(
+        self, host: str, port: int, receive: Callable[[Connection, str, bytes], None]
+    ) -> None:
+        self.peers: dict[Peer, None] = {}
+        self.ready = Flag()
+        self._host, self._port = host, port
+        self._receive = receive
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"maestro.exchange.{uuid4()}",
+            protocol=MQTTProtocolVersion.MQTTv311,
+        )
+        self._client.reconnect_delay_set(*_RECONNECT_SECONDS)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+
+    def open(self) -> None:
+        """Connect as soon as the broker can be reached."""
+        self._client.connect_async(self._host, self._port)
+        self._client.loop_start()
+
+    def close(self) -> Thread:
+        """Disconnect; the thread that is given back ends when that is done."""
+        self._client.disconnect()
+        # paho's own wait has no limit, and its thread may be busy connecting.
+        thread = Thread(target=self._client.loop_stop, daemon=True)
+        thread.start()
+        return thread
+
+    def publish(self, topic: str, qos: int, retain: bool, payload: bytes) -> None:
+        """Send a payload; while the broker is away it is lost."""
+        if self.ready.is_set():
+            self._client.publish(topic, payload, qos, retain)
+
+    def _on_connect(
+        self, client: Client, userdata: Any, flags: Any, code: ReasonCode, properties: Any
+    ) -> None:
+        if not code.is_failure:
+            client.subscribe(_SUBSCRIPTIONS)
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.ready.set()
+
+    def _on_disconnect(self, *_: Any) -> None:
+        self.ready.clear()
+
+    def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
+        self._receive(self, message.topic, bytes(message.payload))
