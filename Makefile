@@ -1,0 +1,65 @@
+# The ways in for people and for CI; `make help` lists them.
+
+PYTHON ?= python3
+export PYTHON
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint clean environment style types layers programs suite wheel
+
+help:
+	@echo 'make demo    run the exporter against a simulated Maestro cluster'
+	@echo 'make test    everything that CI checks: lint, and the tests from the tree and from the wheel'
+	@echo 'make lint    ruff, mypy and the import rules only'
+	@echo 'make clean   remove what the others made'
+	@echo
+	@echo 'PYTHON=python3.12 make ... takes another Python (3.10 or later).'
+
+# An editable install, so that the demo always runs the code of this checkout.
+demo:
+	@tools/venv .venv-demo -e '.[demo]'
+	@exec .venv-demo/bin/maestro-exporter demo
+
+# The stages, in the order in which they run.
+test: total = 7
+test: environment style types layers programs suite wheel
+
+lint: total = 4
+lint: environment style types layers
+
+stage = @echo '[$(1)/$(total)] $(2)'
+
+environment:
+	$(call stage,1,environment: .venv)
+	@tools/venv .venv -e '.[test]'
+
+style:
+	$(call stage,2,style: ruff)
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+
+types:
+	$(call stage,3,types: mypy)
+	@.venv/bin/mypy
+
+layers:
+	$(call stage,4,layers: lint-imports)
+	@.venv/bin/lint-imports --no-logo
+
+programs:
+	$(call stage,5,programs: mosquitto and prometheus)
+	@tools/debian-packages
+
+suite:
+	$(call stage,6,tests: pytest from the working tree)
+	@.venv/bin/python -m pytest
+
+wheel:
+	$(call stage,7,packaging: pytest against the installed wheel without the tests marked source)
+	@tools/test-wheel
+
+clean:
+	rm -rf .venv .venv-demo .venv-wheel build dist ./*.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache _trial_temp
+	rm -f twistd.log twistd.pid twisted/plugins/dropin.cache
+	find maestro_exporter tests twisted -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,84 @@
+"""From a batch of deliveries to the cluster: decode, apply, and count the outcome.
+
+Nothing that a peer sends can stop this: what is no note is counted by reason
+and logged, a few lines a minute at most.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from twisted.logger import Logger
+
+from maestro_exporter.bridge import Delivery
+from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.notes import NoteError, Reason, decode
+
+LOG_PERIOD = 60.0  # seconds between two lines about the same reason
+
+
+class Ingest:
+    """Takes deliveries in.
+
+    Args:
+        cluster: what they are applied to.
+        now: gives the present moment.
+
+    Attributes:
+        received: decoded notes, by command.
+        rejected: deliveries that were not taken in, by reason.
+    """
+
+    log = Logger()
+
+    def __init__(self, cluster: Cluster, now: Callable[[], Moment]) -> None:
+        self._cluster = cluster
+        self._now = now
+        self.received: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
+        self._last_logged: dict[str, float] = {}
+
+    def receive(self, batch: Sequence[Delivery]) -> None:
+        """Take in a batch, in its order.  Never raises."""
+        now = self._now()
+        monotonic_to_unix = now.unix - now.monotonic
+        for delivery in batch:
+            arrived = Moment(delivery.arrived, delivery.arrived + monotonic_to_unix)
+            if delivery.retained:
+                # What the broker kept is an old story, told again at each subscription.
+                self.rejected["retained"] += 1
+                continue
+            try:
+                note = decode(delivery.payload, delivery.topic)
+                self._cluster.apply(note, arrived)
+            except NoteError as error:
+                self._reject(error.reason.value, delivery, error)
+            except Exception:  # noqa: BLE001 - a defect of ours must cost one note, not all
+                self.log.failure("A note was lost")
+                self.rejected[Reason.MALFORMED.value] += 1
+            else:
+                self.received[note.command] += 1
+
+    def _reject(self, reason: str, delivery: Delivery, error: NoteError) -> None:
+        self.rejected[reason] += 1
+        due = self._last_logged.get(reason, -LOG_PERIOD) + LOG_PERIOD
+        if delivery.arrived < due:
+            return
+        self._last_logged[reason] = delivery.arrived
+        self.log.warn(
+            "A message on {topic} is no note: {error} ({size} bytes, beginning {start}); "
+            "{total} {reason} so far, the next line about it in {period:.0f} s at the earliest",
+            topic=delivery.topic,
+            error=error,
+            size=len(delivery.payload),
+            start=delivery.payload[:16].hex(),
+            total=self.rejected[reason],
+            reason=reason,
+            period=LOG_PERIOD,
+        )
+
+
+def rejections(ingest: Ingest, dropped: int) -> Mapping[str, int]:
+    """Give all deliveries that were not taken in, those that the queue dropped included."""
+    return {**ingest.rejected, "overload": dropped}

@@ -1,0 +1,43 @@
+"""How log lines look: text for people, JSON for collectors, from a given level on."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import IO, Any
+
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    formatEventAsClassicLogText,
+)
+
+
+def observer(stream: IO[Any], level: str, form: str) -> ILogObserver:
+    """Give what writes log events to a stream.
+
+    Args:
+        stream: text.
+        level: the least level that is written: debug, info, warn or error.
+        form: `text`, or `json` for one object a line with `time` (ISO 8601, UTC),
+            `level`, `logger` and `message`.
+    """
+    write = FileLogObserver(stream, _as_json if form == "json" else formatEventAsClassicLogText)
+    predicate = LogLevelFilterPredicate(LogLevel.lookupByName(level))
+    return FilteringLogObserver(write, [predicate])
+
+
+def _as_json(event: LogEvent) -> str:
+    time = datetime.fromtimestamp(event["log_time"], timezone.utc)
+    line = {
+        "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": event["log_level"].name if event.get("log_level") else "info",
+        "logger": event.get("log_namespace", ""),
+        "message": eventAsText(event, includeTimestamp=False, includeSystem=False),
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -1,0 +1,45 @@
+"""The command `maestro-exporter`: the exporter in the foreground, and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+_HELP = """\
+
+Commands:
+  maestro-exporter simulate   A simulated Maestro cluster on a real broker.
+  maestro-exporter demo       A broker, a simulated cluster and the exporter together.
+"""
+
+
+def main() -> None:
+    """Run the command with the arguments of this process; exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; give its exit status: 0 stopped, 1 could not start, 2 bad usage."""
+    # What a subcommand needs is imported only for it.
+    if arguments[:1] == ["simulate"]:
+        from maestro_exporter.simulator.cli import main as simulate
+
+        return simulate(arguments[1:])
+    if arguments[:1] == ["demo"]:
+        from maestro_exporter.demo import main as show
+
+        return show(arguments[1:])
+    return _export(arguments)
+
+
+def _export(arguments: Sequence[str]) -> int:
+    from twisted.internet import reactor
+
+    from maestro_exporter.foreground import run_service
+    from maestro_exporter.service import make_exporter
+    from maestro_exporter.tap import Options
+
+    options = Options()
+    options.longdesc += _HELP
+    options.parseOptions(list(arguments))
+    return run_service(make_exporter(options.settings, reactor), options.settings, reactor)

@@ -1,0 +1,126 @@
+"""The rounds: at each interval, ask every peer; now and then, drop the silent.
+
+Why on a timer and not at each scrape: peers answer asynchronously, an unknown
+number of them, over a broker that the measured cluster uses too.  Two
+Prometheus servers would double the load that is being measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.notes import Generation, PingRequest, Request, StatsRequest, Topic, encode
+
+EXPIRY_PERIOD = 1.0  # seconds between two looks at who is silent
+REQUEST_QOS = 1
+
+
+class Publish(Protocol):
+    """Sends a payload; tells whether it could."""
+
+    def __call__(self, topic: str, payload: bytes, qos: int) -> bool: ...
+
+
+class Poller(Service):
+    """Asks for STATS and PING, and expires.
+
+    Args:
+        cluster: is told of each round, and to expire.
+        publish: sends a request.
+        interval: seconds between two rounds.
+        now: gives the present moment.
+        make_id: gives a fresh id for the requests' correlation.
+        clock: runs the timers.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        publish: Publish,
+        *,
+        interval: float,
+        now: Callable[[], Moment],
+        make_id: Callable[[], str],
+        clock: Any,
+    ) -> None:
+        self._cluster = cluster
+        self._publish = publish
+        self._interval = interval
+        self._now = now
+        self._make_id = make_id
+        self._rounds = self._loop(self._ask, clock)
+        self._expiries = self._loop(self._expire, clock)
+
+    def startService(self) -> None:
+        """Start the timers; the first round comes when the link is up, or after an interval."""
+        super().startService()
+        self._rounds.start(self._interval, now=False)
+        self._expiries.start(EXPIRY_PERIOD, now=False)
+
+    def stopService(self) -> None:
+        """Stop the timers."""
+        super().stopService()
+        for loop in (self._rounds, self._expiries):
+            if loop.running:
+                loop.stop()
+
+    def link_came_up(self) -> None:
+        """Ask at once: whoever starts the exporter should not wait an interval to see peers."""
+        if self.running:
+            self._rounds.reset()
+            self._guarded(self._ask)
+
+    def _loop(self, step: Callable[[], None], clock: Any) -> LoopingCall:
+        # A LoopingCall stops for ever when its function raises once.
+        loop = LoopingCall(self._guarded, step)
+        loop.clock = clock
+        return loop
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:  # noqa: BLE001 - the next round must come
+            self.log.failure("A step of the poller failed")
+
+    def _ask(self) -> None:
+        now = self._now()
+        correlation_id = self._make_id()
+        # All generations read this form of STATS.
+        stats = StatsRequest(
+            generation=Generation.V1_5,
+            correlation_id=correlation_id,
+            message_id=self._make_id(),
+        )
+        if not self._send(Topic.PEERS, stats):
+            return
+        self._send(Topic.DAEMONS, stats)
+        # PING has no common form, so only those who are there are asked.
+        pinged = self._cluster.generations or {Generation.V1_5}
+        self._cluster.begin_round(correlation_id, pinged, now)
+        for generation in sorted(pinged, key=lambda each: each.value):
+            self._send(*self._ping(generation, correlation_id))
+
+    def _expire(self) -> None:
+        self._cluster.expire(self._now())
+
+    def _ping(self, generation: Generation, correlation_id: str) -> tuple[str, Request]:
+        unix = self._now().unix
+        sec = int(unix)
+        ids = (
+            {}
+            if generation is Generation.V1_3
+            else {"correlation_id": correlation_id, "message_id": self._make_id()}
+        )
+        ping = PingRequest(generation=generation, sec=sec, usec=int((unix - sec) * 1e6), **ids)
+        return Topic.PEERS if generation is Generation.V1_5 else Topic.DAEMONS, ping
+
+    def _send(self, topic: str, request: Request) -> bool:
+        return self._publish(topic, encode(request), REQUEST_QOS)

@@ -1,0 +1,408 @@
+"""Command line, environment and file to one frozen `Settings`.
+
+`OPTIONS` is the one list of what can be set: the parser of the command line,
+the environment, the configuration file, the help and the errors all come from
+it.  The command line beats the environment, which beats the file, which beats
+the default; an empty value counts as not given.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+DEFAULT_MQTT_PORT = 1883
+LOG_LEVELS = ("debug", "info", "warn", "error")
+LOG_FORMATS = ("text", "json")
+
+
+class SettingsError(ValueError):
+    """A setting is wrong.  `str()` is one line: the option, the value and what is allowed."""
+
+
+class Address(NamedTuple):
+    """A host name or IP address, and a TCP port.  An empty host means every IPv4 interface."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that can be set.  Times are seconds."""
+
+    broker: Address
+    listen: tuple[Address, ...]
+    telemetry_path: str
+    interval: float
+    peer_expiry: float
+    peer_forget: float
+    max_peers: int
+    log_level: str
+    log_format: str
+
+
+# ------------------------------------------------------------------ values
+# Each parser takes the text as given and raises ValueError saying what is allowed.
+
+
+#: A host name, or an IPv4 or IPv6 address.  Underscores are no host names, but in use.
+_HOST = re.compile(
+    r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*(?:%[a-z0-9._-]+)?"
+)
+
+
+def _broker(text: str) -> Address:
+    allowed = "give mqtt://host[:port]"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError(allowed) from None
+    host = url.hostname or ""
+    if url.scheme != "mqtt" or port == 0 or not _HOST.fullmatch(host):
+        raise ValueError(allowed)
+    if url.username is not None or url.password is not None:
+        raise ValueError(f"{allowed}, without user name and password")
+    if url.path.strip("/") or url.query or url.fragment:
+        raise ValueError(f"{allowed}, with nothing behind it")
+    return Address(host, port or DEFAULT_MQTT_PORT)
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"give a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+_port = _integer(0, 65535)
+
+
+def _listen_address(text: str) -> Address:
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]*)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError("give host:port, [IPv6 address]:port or :port")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+def _path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or text.startswith("/-/"):
+        raise ValueError("give a path such as /metrics, outside /-/")
+    return text
+
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _duration(low: str, high: str) -> Callable[[str], float]:
+    def seconds(text: str) -> float:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|)", text)
+        return float(match[1]) * _UNITS[match[2]] if match else math.nan
+
+    def parse(text: str) -> float:
+        value = seconds(text)
+        if not seconds(low) <= value <= seconds(high):
+            raise ValueError(f"give seconds, or a number with ms, s, m or h, from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"give one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+# ----------------------------------------------------------------- options
+
+
+class Option(NamedTuple):
+    """One thing that can be set.
+
+    Attributes:
+        name: the long option, without dashes.
+        short: its letter, or empty.
+        variable: its name in the environment and in the file.
+        default: the text it has when not given; empty where it follows from another option.
+        parse: text to value; raises ValueError saying what is allowed.
+        help: what it is, its unit, its default.
+        repeatable: it may be given several times; in a variable, values are parted by spaces.
+    """
+
+    name: str
+    short: str
+    variable: str
+    default: str
+    parse: Callable[[str], Any]
+    help: str
+    repeatable: bool = False
+
+
+_PORT = "port"
+_LISTEN = "web.listen-address"
+_CONFIG = "config"
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "maestro-url",
+        "m",
+        "MAESTRO_BROKER",
+        "mqtt://localhost:1883",
+        _broker,
+        "The Maestro broker, mqtt://host[:port].  [default: mqtt://localhost:1883]",
+    ),
+    Option(
+        _PORT,
+        "p",
+        "MAESTRO_EXPORTER_PORT",
+        "9120",
+        _port,
+        "TCP port of the pages, on every IPv4 interface; 0 takes a free one.  [default: 9120]",
+    ),
+    Option(
+        _LISTEN,
+        "",
+        "MAESTRO_EXPORTER_LISTEN_ADDRESS",
+        "",
+        _listen_address,
+        "Where to serve the pages instead: host:port, [IPv6 address]:port or :port; "
+        "may be given several times.",
+        repeatable=True,
+    ),
+    Option(
+        "web.telemetry-path",
+        "",
+        "MAESTRO_EXPORTER_TELEMETRY_PATH",
+        "/metrics",
+        _path,
+        "Path of the metrics.  [default: /metrics]",
+    ),
+    Option(
+        "interval",
+        "",
+        "MAESTRO_EXPORTER_INTERVAL",
+        "10s",
+        _duration("100ms", "1h"),
+        "Time between two rounds of requests to the peers, in seconds or with a unit "
+        "(500ms, 10s, 1m).  [default: 10s]",
+    ),
+    Option(
+        "peer-expiry",
+        "",
+        "MAESTRO_EXPORTER_PEER_EXPIRY",
+        "",
+        _duration("100ms", "24h"),
+        "Time without a reply after which a peer is down and its gauges vanish.  "
+        "[default: 3 intervals]",
+    ),
+    Option(
+        "peer-forget",
+        "",
+        "MAESTRO_EXPORTER_PEER_FORGET",
+        "15m",
+        _duration("0s", "8760h"),
+        "Time without a reply after which maestro_peer_up 0 vanishes too.  [default: 15m]",
+    ),
+    Option(
+        "max-peers",
+        "",
+        "MAESTRO_EXPORTER_MAX_PEERS",
+        "10000",
+        _integer(1, 1_000_000),
+        "Most peers to know at a time; more are counted, not shown.  [default: 10000]",
+    ),
+    Option(
+        _CONFIG,
+        "",
+        "MAESTRO_EXPORTER_CONFIG",
+        "",
+        Path,
+        'File with settings: lines of VARIABLE="value", as in maestro-exporter-service.conf.',
+    ),
+    Option(
+        "log.level",
+        "",
+        "MAESTRO_EXPORTER_LOG_LEVEL",
+        "info",
+        _one_of(LOG_LEVELS),
+        "Least level to log: debug, info, warn, error.  [default: info]",
+    ),
+    Option(
+        "log.format",
+        "",
+        "MAESTRO_EXPORTER_LOG_FORMAT",
+        "text",
+        _one_of(LOG_FORMATS),
+        "Form of the log lines: text, json.  [default: text]",
+    ),
+)
+
+_BY_VARIABLE = {option.variable: option for option in OPTIONS}
+
+
+class _Given(NamedTuple):
+    """The texts given for one option in one place, and how to name that place in an error."""
+
+    texts: Sequence[str]
+    place: str
+
+
+_Source = dict[str, _Given]
+
+
+def load(given: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Settings:
+    """Give the settings in force.
+
+    Args:
+        given: the command line: texts by long option name, in their order.
+        environ: the environment.
+
+    Raises:
+        SettingsError: a value is not allowed, or the file cannot be read or has a
+            setting that does not exist.  Secrets in a value are not repeated.
+    """
+    sources = [_command_line(given), _environment(environ)]
+    config = _first(sources, _CONFIG)
+    if config is not None:
+        sources.append(_file(Path(config.texts[-1])))
+
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        found = _first(sources, option.name) or _Given([option.default], f"--{option.name}")
+        parsed = [_parse(option, text, found.place) for text in found.texts if text]
+        values[option.name] = parsed if option.repeatable else (parsed[-1] if parsed else None)
+
+    interval = values["interval"]
+    settings = Settings(
+        broker=values["maestro-url"],
+        listen=_listen(sources, values),
+        telemetry_path=values["web.telemetry-path"],
+        interval=interval,
+        peer_expiry=values["peer-expiry"] or 3 * interval,
+        peer_forget=values["peer-forget"],
+        max_peers=values["max-peers"],
+        log_level=values["log.level"],
+        log_format=values["log.format"],
+    )
+    if settings.peer_expiry < settings.interval:
+        raise SettingsError(
+            f"--peer-expiry: {settings.peer_expiry:g} s is less than one --interval "
+            f"({settings.interval:g} s), so that every peer would be down between two rounds"
+        )
+    return settings
+
+
+def _first(sources: Sequence[_Source], name: str) -> _Given | None:
+    return next((source[name] for source in sources if name in source), None)
+
+
+def _listen(sources: Sequence[_Source], values: Mapping[str, Any]) -> tuple[Address, ...]:
+    """The nearer source wins between the two options; in one source, the addresses do."""
+    for source in sources:
+        if _LISTEN in source:
+            return tuple(values[_LISTEN])
+        if _PORT in source:
+            break
+    return (Address("", values[_PORT]),)
+
+
+def _parse(option: Option, text: str, place: str) -> Any:
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        raise SettingsError(f'{place}: "{_without_secrets(text)}": {error}') from None
+
+
+def _without_secrets(text: str) -> str:
+    """Drop what may be a user name and password."""
+    return _one_line(re.sub(r".*@", "***@", text, flags=re.DOTALL))
+
+
+def _one_line(text: str) -> str:
+    return text.encode("unicode_escape", "surrogateescape").decode("ascii")[:200]
+
+
+# ----------------------------------------------------------------- sources
+
+
+def _command_line(given: Mapping[str, Sequence[str]]) -> _Source:
+    source: _Source = {}
+    for name, texts in given.items():
+        place = f"--{name}"
+        if "" in texts:
+            raise SettingsError(f"{place}: the value is empty")
+        source[name] = _Given(texts, place)
+    return source
+
+
+def _environment(environ: Mapping[str, str]) -> _Source:
+    return {
+        option.name: _Given(_split(option, text), f"--{option.name} (from ${option.variable})")
+        for option in OPTIONS
+        if (text := environ.get(option.variable, "").strip())
+    }
+
+
+def _file(path: Path) -> _Source:
+    source: _Source = {}
+    for number, variable, text in _assignments(path):
+        option = _BY_VARIABLE.get(variable)
+        if option is None:
+            # A service's file may hold variables for others, but one of our
+            # family that does not exist is a slip of the pen.
+            if variable.startswith("MAESTRO"):
+                known = ", ".join(_BY_VARIABLE)
+                raise SettingsError(
+                    f"--config: {path}:{number}: {variable} is no setting; there are {known}"
+                )
+            continue
+        if option.name == _CONFIG:
+            raise SettingsError(f"--config: {path}:{number}: a file cannot name another file")
+        if text.strip():
+            place = f"--{option.name} (from {variable} in {path}:{number})"
+            source[option.name] = _Given(_split(option, text), place)
+    return source
+
+
+def _assignments(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Give line number, name and value of each `NAME="value"`, read as a shell would."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SettingsError(f"--config: {_one_line(str(path))}: {error.strerror}") from None
+    except ValueError:  # UnicodeDecodeError, or a NUL in the path
+        raise SettingsError(f"--config: {_one_line(str(path))}: not a text file in UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        wrong = SettingsError(f'--config: {path}:{number}: give one NAME="value" a line')
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            raise wrong from None
+        if words[:1] == ["export"]:
+            words = words[1:]
+        if not words:
+            continue
+        name, equals, value = words[0].partition("=")
+        if len(words) > 1 or not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise wrong
+        yield number, name, value
+
+
+def _split(option: Option, text: str) -> list[str]:
+    return text.split() if option.repeatable else [text.strip()]

@@ -1,0 +1,132 @@
+"""The way in for twistd: options, and the service that they describe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from twisted.application.service import IService, MultiService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
+
+import maestro_exporter
+from maestro_exporter import logs
+from maestro_exporter.service import StartError, make_exporter
+from maestro_exporter.settings import OPTIONS, Option, Settings, SettingsError, load
+
+USAGE_STATUS = 2
+
+
+class Options(usage.Options):
+    """The command line; once it is parsed, `settings` are there.  Parses, and does nothing else."""
+
+    settings: Settings
+
+    synopsis = "[options]"
+    longdesc = (
+        "Asks the peers of a Maestro test cluster for their state and publishes it to "
+        "Prometheus.  Each option can also be given in the environment or in the --config "
+        "file: " + ", ".join(f"--{option.name} as {option.variable}" for option in OPTIONS) + "."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given: dict[str, list[str]] = {}
+
+    def give(self, option: Option, text: str) -> None:
+        """Note that an option was given; of one that is not repeatable, the last counts."""
+        self._given.setdefault(option.name, []).append(text)
+
+    def opt_version(self) -> NoReturn:
+        """Show the version and exit."""
+        sys.stdout.write(f"maestro-exporter {maestro_exporter.__version__}\n")
+        sys.exit(0)
+
+    def opt_help(self) -> NoReturn:
+        """Show this help and exit."""
+        sys.stdout.write(f"{self}\n")
+        sys.exit(0)
+
+    opt_h = opt_help
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse, or end the process with status 2 and one line on standard error."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sys.stderr.write(f"maestro-exporter: {error}\n")
+            sys.exit(USAGE_STATUS)
+
+    def postOptions(self) -> None:
+        """Settle the settings."""
+        try:
+            self.settings = load(self._given, os.environ)
+        except SettingsError as error:
+            raise usage.UsageError(str(error)) from None
+
+
+def _handler(option: Option) -> Callable[[Options, str], None]:
+    def handle(options: Options, text: str) -> None:
+        options.give(option, text)
+
+    handle.__doc__ = option.help
+    return handle
+
+
+for _option in OPTIONS:
+    _handle = _handler(_option)
+    setattr(Options, f"opt_{_option.name.replace('-', '_')}", _handle)
+    if _option.short:
+        setattr(Options, f"opt_{_option.short}", _handle)
+
+
+class _UnderTwistd(MultiService):
+    """The exporter, as twistd runs it: our log lines, and an error of one line.
+
+    twistd takes the log observer from the application that this service is
+    added to, and shows a traceback when a service cannot start.
+    """
+
+    def __init__(self, observer: ILogObserver | None) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Give the application its log observer."""
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Start; when that is not possible, the reason alone is shown."""
+        try:
+            super().privilegedStartService()
+        except StartError:
+            sys.tracebacklimit = 0
+            raise
+
+
+def makeService(options: Options) -> IService:
+    """Give the service that twistd runs."""
+    from twisted.internet import reactor
+
+    settings = options.settings
+    service = _UnderTwistd(_observer(getattr(options, "parent", None) or {}, settings))
+    make_exporter(settings, reactor).setServiceParent(service)
+    return service
+
+
+def _observer(twistd: Any, settings: Settings) -> ILogObserver | None:
+    """Give the observer for twistd's own --logfile; None where twistd was told of another one."""
+    if twistd.get("logger") or twistd.get("syslog"):
+        return None
+    path = twistd.get("logfile")
+    if path == "-" or (not path and twistd.get("nodaemon", True)):
+        stream: Any = sys.stdout
+    else:
+        stream = LogFile.fromFullPath(path or "twistd.log")
+    return logs.observer(stream, settings.log_level, settings.log_format)

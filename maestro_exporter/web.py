@@ -1,0 +1,109 @@
+"""The pages: `/`, the metrics, and `/-/healthy`.
+
+Only GET and HEAD are answered; no answer shows anything of the inside.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+from klein import Klein
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+from werkzeug.exceptions import HTTPException
+
+_METHODS = ["GET", "HEAD"]
+_TEXT = "text/plain; charset=utf-8"
+
+_LANDING_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>maestro-exporter</title></head>
+<body>
+<h1>maestro-exporter</h1>
+<p>Publishes the state of a Maestro test cluster to Prometheus. Version {version}.</p>
+<p><a href="{path}">Metrics</a></p>
+</body>
+</html>
+"""
+
+
+class Pages:
+    """The resource that is served.
+
+    Args:
+        render: gives the metrics page; called in the reactor thread.
+        content_type: of that page.
+        telemetry_path: where it is.
+        version: of the exporter.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        render: Callable[[], bytes],
+        *,
+        content_type: str,
+        telemetry_path: str,
+        version: str,
+    ) -> None:
+        self._render = render
+        self._content_type = content_type
+        self._landing_page = _LANDING_PAGE.format(
+            version=html.escape(version), path=html.escape(telemetry_path, quote=True)
+        ).encode()
+        self._app = app = Klein()
+        app.route("/", methods=_METHODS)(self._root)
+        app.route(telemetry_path, methods=_METHODS)(self._metrics)
+        app.route("/-/healthy", methods=_METHODS)(self._healthy)
+        app.handle_errors(HTTPException)(self._http_error)
+        app.handle_errors(Exception)(self._defect)
+
+    def resource(self) -> IResource:
+        """Give what a `Site` can serve."""
+        return self._app.resource()
+
+    def _root(self, request: IRequest) -> bytes:
+        return _respond(request, 200, "text/html; charset=utf-8", self._landing_page)
+
+    def _metrics(self, request: IRequest) -> bytes:
+        request.setHeader("Vary", "Accept-Encoding")
+        return _respond(request, 200, self._content_type, self._render())
+
+    def _healthy(self, request: IRequest) -> bytes:
+        return _respond(request, 200, _TEXT, b"maestro-exporter is healthy.\n")
+
+    def _http_error(self, request: IRequest, failure: Failure) -> bytes:
+        error: Any = failure.value  # what `handle_errors` was told
+        code = error.code or 500
+        for name, value in error.get_headers():
+            if name == "Allow":
+                request.setHeader(name, value)
+        return _respond(request, code, _TEXT, f"{code} {error.name}\n".encode())
+
+    def _defect(self, request: IRequest, failure: Failure) -> bytes:
+        self.log.failure("A page could not be made", failure)
+        return _respond(request, 500, _TEXT, b"500 Internal Server Error\n")
+
+
+class QuietSite(Site):
+    """An HTTP server that does not log its requests: each scrape would be a line."""
+
+    noisy = False
+    displayTracebacks = False
+
+    def log(self, request: Request) -> None:
+        """Say nothing."""
+
+
+def _respond(request: IRequest, code: int, content_type: str, body: bytes) -> bytes:
+    request.setResponseCode(code)
+    request.setHeader("Content-Type", content_type)
+    request.setHeader("Content-Length", str(len(body)))
+    return b"" if request.method == b"HEAD" else body

@@ -1,0 +1,71 @@
+"""What the project is made of and needs."""
+
+from pathlib import Path
+from re import search
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+version = search(r'__version__ = "(.+)"', (HERE / "maestro_exporter/__init__.py").read_text())
+if version is None:
+    raise SystemExit("maestro_exporter/__init__.py says no version")
+
+setup(
+    name="maestro-exporter",
+    version=version[1],
+    description="Publishes the state of a Maestro test cluster to Prometheus",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    # Twisted looks for plugins in folders on sys.path.  With this line an
+    # editable install puts this folder there; without it the import hook that
+    # setuptools would use hides the plugin.
+    package_dir={"": "."},
+    # Listed by hand: discovery refuses several top-level folders, and
+    # twisted.plugins must not have the __init__.py by which it would be found.
+    packages=[
+        "maestro_exporter",
+        "maestro_exporter.notes",
+        "maestro_exporter.simulator",
+        "twisted.plugins",
+    ],
+    package_data={"maestro_exporter": ["py.typed"]},
+    install_requires=[
+        "twisted[tls]>=22.10",
+        "klein>=21.8",
+        "paho-mqtt>=2.0",
+        "prometheus-client>=0.17",
+        "msgpack>=1.0.4",
+    ],
+    extras_require={
+        "demo": ["amqtt>=0.11"],
+        "test": [
+            "amqtt>=0.11",
+            "build",
+            "hypothesis",
+            "import-linter",
+            "mypy",
+            "mypy-zope",
+            "pytest",
+            "ruff",
+            "treq",
+            "types-setuptools",
+        ],
+    },
+    entry_points={"console_scripts": ["maestro-exporter = maestro_exporter.main:main"]},
+    classifiers=[
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: System :: Monitoring",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,1 @@
+"""End-to-end tests: the installed exporter between a real broker and a real Prometheus."""

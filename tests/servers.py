@@ -1,0 +1,349 @@
+"""The real programs that end-to-end tests start: mosquitto, Prometheus and the exporter.
+
+Each is a context manager with a free port on 127.0.0.1, a temporary folder and a log file of
+its own. Entering it, or `start()`, returns once the program answers; `stop()` ends that program
+and no other. No wait here is a sleep of fixed length: all are conditions with a deadline.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPMessage
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+from urllib.request import HTTPHandler, OpenerDirector, Request
+
+T = TypeVar("T")
+ServerT = TypeVar("ServerT", bound="Server")
+
+# What a page or a query says: the value by name and set of (label, value) pairs.
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def wait_for(predicate: Callable[[], T | None], what: str, seconds: float = 20) -> T:
+    """The first true value of `predicate`, asked again and again.
+
+    An `OSError`, such as a refused connection, counts as not yet.
+
+    Raises:
+        AssertionError: `seconds` have passed; says `what` was awaited and the last value.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        last: object
+        try:
+            value = last = predicate()
+            if value:
+                return value
+        except OSError as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}; the last value was {last!r}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Response(NamedTuple):
+    """An HTTP answer of whatever status; the names of `headers` ignore case."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+
+# Nothing but HTTP: no proxies, no redirects followed, no exceptions for a status.
+_http = OpenerDirector()
+_http.add_handler(HTTPHandler())
+
+
+def http_get(
+    url: str, headers: Mapping[str, str] | None = None, method: str = "GET", seconds: float = 20
+) -> Response:
+    """What the server answers, errors and redirects included, with the body as it was sent."""
+    request = Request(url, headers=dict(headers or {}), method=method)
+    answer = _http.open(request, timeout=seconds)
+    assert answer is not None
+    with answer:
+        return Response(answer.status, answer.headers, answer.read())
+
+
+_LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\]|\\[\\"n])*"'
+_PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_SAMPLE = re.compile(
+    rf"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{((?:{_LABEL}(?:,|(?=\}})))*)\}})? (\S+)(?: -?\d+)?"
+)
+
+
+def parse_samples(page: str) -> Samples:
+    """The samples of a page in the text format 0.0.4, under the very names that it spells.
+
+    Raises:
+        AssertionError: a line is not in the format, or a sample is there twice.
+    """
+    assert page == "" or page.endswith("\n"), "the last line has no end"
+    samples: Samples = {}
+    for line in page.split("\n"):
+        if line == "" or line.startswith("#"):
+            continue
+        parts = _SAMPLE.fullmatch(line)
+        assert parts is not None, f"not a sample: {line!r}"
+        name, labels, value = parts.groups()
+        key = (name, frozenset((k, _unescape(v)) for k, v in _PAIR.findall(labels or "")))
+        assert key not in samples, f"twice on the page: {line!r}"
+        samples[key] = float(value)
+    return samples
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], text)
+
+
+def scrape(url: str) -> Samples:
+    """The samples of the page at `url`, which must answer 200."""
+    response = http_get(url)
+    assert response.status == 200, response
+    return parse_samples(response.body.decode("utf-8"))
+
+
+class Server:
+    """What the programs share; each of them says its command and when it is ready."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.address}"
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"{type(self).__name__.lower()}-")
+        self.folder = Path(self._temporary.name)
+        self.env = dict(os.environ)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        raise NotImplementedError
+
+    def output(self) -> str:
+        """All that it has printed since its last start."""
+        return (self.folder / "output.log").read_text("utf-8", "replace")
+
+    def start(self) -> None:
+        """Starts it and returns when it is ready.
+
+        Raises:
+            AssertionError: it ended, or was not ready in time; has its output.
+        """
+        assert self.process is None, "already started"
+        with (self.folder / "output.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the tests alone
+            )
+        try:
+            wait_for(self._is_up, f"{type(self).__name__} ready on {self.address}")
+        except BaseException as error:
+            status = self.stop()
+            if not isinstance(error, AssertionError):
+                raise
+            raise AssertionError(
+                f"{error}; exit status {status}; output:\n{self.output()}"
+            ) from None
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.process.args!r} ended"
+        return self.is_ready() and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal, such as SIGSTOP and SIGCONT to freeze and thaw it."""
+        assert self.process is not None, "not started"
+        self.process.send_signal(number)
+
+    def stop(self, seconds: float = 10) -> int:
+        """Ends it and gives its exit status, negative for the signal that it died of.
+
+        It is asked to terminate; after `seconds` its whole process group is killed.
+        """
+        process, self.process = self.process, None
+        assert process is not None, "not started"
+        if process.poll() is None:
+            process.terminate()
+            process.send_signal(signal.SIGCONT)
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+    def __enter__(self: ServerT) -> ServerT:
+        try:
+            self.start()
+        except BaseException:
+            self._temporary.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process is not None:
+            self.stop()
+        if kind is not None:  # pytest shows this with the failure
+            sys.stdout.write(f"--- output of {type(self).__name__}\n{self.output()}")
+        self._temporary.cleanup()
+
+
+def _program(name: str) -> str:
+    """The path of a system program; ordinary users may lack the sbin folders."""
+    path = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+    assert path is not None, f"{name} is not installed; tools/debian-packages does it"
+    return path
+
+
+class Mosquitto(Server):
+    """A broker without passwords; after `stop()`, `start()` begins again on the same port.
+
+    With `persistence` its sessions and retained messages outlive `stop()`.
+    """
+
+    def __init__(self, port: int | None = None, persistence: bool = False) -> None:
+        super().__init__(port)
+        self.url = f"mqtt://{self.address}"
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            "log_dest stderr",
+            "log_type all",
+            f"persistence {str(persistence).lower()}",
+            f"persistence_location {self.folder}/",
+        ]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it could not write to its folder
+        (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n", "utf-8")
+
+    def command(self) -> list[str]:
+        return [_program("mosquitto"), "-c", "mosquitto.conf"]
+
+    def is_ready(self) -> bool:
+        # It says so once it listens; that something answers on the port would not prove that
+        # it is this broker.
+        return " running\n" in self.output()
+
+
+class Prometheus(Server):
+    """A Prometheus that scrapes `targets`, each `host:port`, as the job `test`.
+
+    `scrape_options` go into the scrape configuration as they are. Its first scrape comes up to
+    5 s after the start: that is how often it looks for new targets.
+    """
+
+    def __init__(
+        self, targets: Sequence[str], scrape_interval: str = "200ms", **scrape_options: object
+    ) -> None:
+        super().__init__()
+        job = {
+            "job_name": "test",
+            "scrape_interval": scrape_interval,
+            "scrape_timeout": scrape_interval,
+            "static_configs": [{"targets": list(targets)}],
+            **scrape_options,
+        }
+        # JSON is YAML.
+        (self.folder / "prometheus.yml").write_text(json.dumps({"scrape_configs": [job]}), "utf-8")
+
+    def command(self) -> list[str]:
+        return [
+            _program("prometheus"),
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            f"--web.listen-address={self.address}",
+        ]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it says that it is ready to answer queries."""
+        return http_get(f"{self.url}/-/ready").status == 200
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    def query(self, promql: str) -> Samples:
+        """The result at this moment; a value that has no metric name goes by an empty one."""
+        data = self._get(f"query?query={quote(promql)}")
+        if data["resultType"] == "scalar":
+            return {("", frozenset()): float(data["result"][1])}
+        samples: Samples = {}
+        for series in data["result"]:
+            labels = dict(series["metric"])
+            samples[labels.pop("__name__", ""), frozenset(labels.items())] = float(
+                series["value"][1]
+            )
+        return samples
+
+    def metadata(self) -> dict[str, Any]:
+        """Per family its list of `{"type": …, "help": …, "unit": …}`."""
+        families: dict[str, Any] = self._get("metadata")
+        return families
+
+    def _get(self, what: str) -> Any:
+        response = http_get(f"{self.url}/api/v1/{what}")
+        assert response.status == 200, response
+        return json.loads(response.body)["data"]
+
+
+class Exporter(Server):
+    """The exporter as users start it, with these options and a free port for its pages.
+
+    `launcher` is `twistd` or `console`, the command `maestro-exporter`. No MAESTRO_ variable of
+    the environment reaches it but those of `env`.
+    """
+
+    def __init__(
+        self, *options: str, launcher: str = "twistd", env: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        commands = {
+            "twistd": ["twistd", "-n", "--pidfile=", "maestro-exporter"],
+            "console": ["maestro-exporter"],
+        }
+        self.options = options
+        self.launcher, *self.arguments = commands[launcher]
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("MAESTRO_")}
+        self.env.update(env or {})
+
+    def command(self) -> list[str]:
+        script = Path(sys.executable).parent / self.launcher
+        return [
+            str(script),
+            *self.arguments,
+            f"--web.listen-address={self.address}",
+            *self.options,
+        ]
+
+    def is_ready(self) -> bool:
+        return http_get(f"{self.url}/").status > 0

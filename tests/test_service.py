@@ -1,0 +1,591 @@
+"""The whole exporter put together, and what runs it, on a reactor that opens no socket."""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import treq
+from prometheus_client import CollectorRegistry
+from treq.testing import RequestTraversalAgent
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+import maestro_exporter
+from maestro_exporter import demo, foreground, main, service, tap
+from maestro_exporter.bridge import STOP_PATIENCE, Bridge
+from maestro_exporter.exposition import CONTENT_TYPE
+from maestro_exporter.foreground import run_service
+from maestro_exporter.poller import Poller
+from maestro_exporter.service import Listener, StartError, make_exporter, process_registry
+from maestro_exporter.settings import OPTIONS, Address, Settings, load
+from maestro_exporter.simulator import cli
+from maestro_exporter.web import QuietSite
+
+DEFAULTS = load({}, {})
+
+
+class FakePort:
+    """A port that listens on nothing; closing it takes until `closed` is fired.
+
+    Args:
+        host, port: what it says it listens on.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = SimpleNamespace(host=host, port=port)
+        self.closed: Deferred[None] | None = None
+
+    def getHost(self) -> Any:
+        return self._address
+
+    def stopListening(self) -> Deferred[None]:
+        assert self.closed is None, "closed twice"
+        self.closed = Deferred()
+        return self.closed
+
+
+class FakeReactor(MemoryReactorClock):
+    """A reactor on which time passes by `advance`, and ports can be taken.
+
+    Attributes:
+        ports: those that listen, by interface and number, in the order of listening.
+        taken: what listening there ends in.
+        from_threads: what was to be called from other threads.
+    """
+
+    FREE_PORT = 40000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: dict[tuple[str, int], FakePort] = {}
+        self.taken: dict[tuple[str, int], Exception] = {}
+        self.from_threads: list[Callable[[], object]] = []
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if (interface, port) in self.taken:
+            raise self.taken[interface, port]
+        super().listenTCP(port, factory, backlog, interface)
+        self.ports[interface, port] = FakePort(interface or "0.0.0.0", port or self.FREE_PORT)
+        return self.ports[interface, port]
+
+    def callFromThread(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        self.from_threads.append(lambda: function(*args, **kwargs))
+
+
+class FakePool:
+    """A thread pool that runs nothing: work ends when a test says so.
+
+    Attributes:
+        started: whether it is.
+        work: what was to be run in a thread, and what to do with its result.
+    """
+
+    def __init__(self) -> None:
+        self.started = False
+        self.work: list[tuple[Callable[[bool, object], object], Callable[[], object]]] = []
+
+    def start(self) -> None:
+        self.started = True
+
+    def stop(self) -> None:
+        self.started = False
+
+    def callInThreadWithCallback(
+        self,
+        on_result: Callable[[bool, object], object],
+        function: Callable[..., object],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        self.work.append((on_result, lambda: function(*args, **kwargs)))
+
+
+class ExporterTestCase(SynchronousTestCase):
+    """What the tests of the exporter share: a reactor and a pool that do nothing real."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.pool = FakePool()
+        self.log: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            self.log.append(formatEvent(event))
+
+        self.patch(Listener, "log", Logger("test", observer=observe))
+
+    def make(self, *listen: Address, **settings: Any) -> MultiService:
+        """Give the exporter for these addresses and settings, not started."""
+        if listen:
+            settings["listen"] = listen
+        pool: Any = self.pool
+        return make_exporter(
+            replace(DEFAULTS, **settings), self.reactor, pool=pool, registry=CollectorRegistry()
+        )
+
+    def start(self, *listen: Address, **settings: Any) -> MultiService:
+        """Give the exporter, started as a program starts it."""
+        exporter = self.make(*listen, **settings)
+        exporter.privilegedStartService()
+        exporter.startService()
+        return exporter
+
+    def end_thread(self) -> None:
+        """Let the network thread end, and the reactor hear of it."""
+        ((on_result, _),) = self.pool.work
+        on_result(True, None)
+        for call in self.reactor.from_threads:
+            call()
+
+    def site(self) -> Any:
+        """Give the HTTP server that listens."""
+        return self.reactor.tcpServers[0][1]
+
+    def get(self, target: bytes) -> tuple[Any, str]:
+        """Give the response of the site that listens, and its body."""
+        agent = RequestTraversalAgent(self.site().resource)
+        response: Any = self.successResultOf(
+            agent.request(b"GET", b"http://exporter.test" + target)
+        )
+        return response, self.successResultOf(treq.content(response)).decode()
+
+
+class ListenTests(ExporterTestCase):
+    """On which addresses the exporter listens."""
+
+    def listens(self) -> list[tuple[str, int]]:
+        """Give interface and number of the ports that listen."""
+        return list(self.reactor.ports)
+
+    def test_every_ipv4_interface_when_no_host_is_given(self) -> None:
+        """That is the default."""
+        self.start()
+        self.assertEqual(self.listens(), [("", 9120)])
+
+    def test_interface_of_an_address(self) -> None:
+        """IPv4 and IPv6 addresses are interfaces; localhost is the one of IPv4."""
+        for host, interface in (
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "0.0.0.0"),
+            ("localhost", "127.0.0.1"),
+            ("::1", "::1"),
+            ("::", "::"),
+        ):
+            self.reactor = FakeReactor()
+            self.start(Address(host, 7))
+            self.assertEqual(self.listens(), [(interface, 7)])
+
+    def test_all_addresses_when_there_are_several(self) -> None:
+        """All are served, by one site."""
+        self.start(Address("127.0.0.1", 7), Address("::1", 7), Address("", 8))
+        self.assertEqual(self.listens(), [("127.0.0.1", 7), ("::1", 7), ("", 8)])
+        sites = {id(server[1]) for server in self.reactor.tcpServers}
+        self.assertEqual(len(sites), 1)
+        self.assertIsInstance(self.site(), QuietSite)
+
+    def test_nothing_when_not_started(self) -> None:
+        """Making the exporter does nothing outside."""
+        self.make()
+        self.assertEqual(self.listens(), [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual((self.pool.started, self.pool.work), (False, []))
+
+    def test_listening_when_privileges_are_not_dropped_yet(self) -> None:
+        """Low ports can be taken; all else waits for the start proper."""
+        self.make().privilegedStartService()
+        self.assertEqual(self.listens(), [("", 9120)])
+        self.assertEqual((self.pool.started, self.pool.work), (False, []))
+
+    def test_listening_when_only_started(self) -> None:
+        """Who starts without the privileged step is served as well, and once."""
+        self.make().startService()
+        self.assertEqual(len(self.reactor.tcpServers), 1)
+
+    def test_listening_once_when_started_in_two_steps(self) -> None:
+        """The second step does not listen again."""
+        self.start()
+        self.assertEqual(len(self.reactor.tcpServers), 1)
+
+    def test_log_says_where_pages_are(self) -> None:
+        """The line is a link that can be followed, with the port that was really taken."""
+        self.start(
+            Address("", 0),
+            Address("192.0.2.1", 7),
+            Address("::1", 8),
+            Address("localhost", 9),
+            telemetry_path="/m",
+        )
+        self.assertEqual(
+            self.log,
+            [
+                f"Serving http://localhost:{FakeReactor.FREE_PORT}/m",
+                "Serving http://192.0.2.1:7/m",
+                "Serving http://[::1]:8/m",
+                "Serving http://localhost:9/m",
+            ],
+        )
+
+
+class CannotListenTests(ExporterTestCase):
+    """What happens when an address cannot be listened on."""
+
+    def taken(self, host: str, port: int, reason: Exception) -> None:
+        """Listening there is going to fail for this reason."""
+        self.reactor.taken[host, port] = CannotListenError(host, port, reason)
+
+    def test_error_when_the_port_is_in_use(self) -> None:
+        """The error is one line: the address, the reason, and the options that help."""
+        self.taken("", 9120, OSError(errno.EADDRINUSE, "Address already in use"))
+        self.assertEqual(
+            str(self.assertRaises(StartError, self.make().privilegedStartService)),
+            "cannot listen on :9120: Address already in use; "
+            "--port or --web.listen-address choose another",
+        )
+
+    def test_error_when_an_ipv6_port_may_not_be_used(self) -> None:
+        """The address is spelled as it was given."""
+        self.taken("::1", 80, PermissionError(errno.EACCES, "Permission denied"))
+        self.assertEqual(
+            str(
+                self.assertRaises(StartError, self.make(Address("::1", 80)).privilegedStartService)
+            ),
+            "cannot listen on [::1]:80: Permission denied; "
+            "--port or --web.listen-address choose another",
+        )
+
+    def test_error_when_the_reason_has_no_number(self) -> None:
+        """Any reason has a text."""
+        self.reactor.taken["host", 80] = UnicodeError("label too long")
+        error = self.assertRaises(StartError, self.make(Address("host", 80)).privilegedStartService)
+        self.assertIn("cannot listen on host:80: label too long; ", str(error))
+
+    def test_error_when_one_of_several_is_in_use(self) -> None:
+        """One that fails is enough, and nothing else is begun."""
+        self.taken("", 8, OSError(errno.EADDRINUSE, "Address already in use"))
+        exporter = self.make(Address("", 7), Address("", 8))
+        error = self.assertRaises(StartError, exporter.privilegedStartService)
+        self.assertIn("cannot listen on :8: ", str(error))
+        self.assertEqual((self.pool.started, self.pool.work), (False, []))
+
+    def test_error_when_started_without_the_privileged_step(self) -> None:
+        """It is the same error."""
+        self.taken("", 9120, OSError(errno.EADDRINUSE, "Address already in use"))
+        self.assertRaises(StartError, self.make().startService)
+
+    def test_error_has_no_traceback_of_another(self) -> None:
+        """What Twisted raised is in the text."""
+        self.taken("", 9120, OSError(errno.EADDRINUSE, "Address already in use"))
+        error = self.assertRaises(StartError, self.make().privilegedStartService)
+        self.assertTrue(error.__suppress_context__)
+
+
+class StopTests(ExporterTestCase):
+    """How the exporter stops."""
+
+    def test_everything_ends_when_stopped(self) -> None:
+        """Ports are closed, timers are gone, the pool is stopped; stopping waits for all that."""
+        exporter = self.start(Address("", 7), Address("::1", 8))
+        stopped: Any = exporter.stopService()
+        ports = [port.closed for port in self.reactor.ports.values()]
+        self.assertNoResult(stopped)
+        self.end_thread()
+        self.assertNoResult(stopped)
+        for closed in ports:
+            assert closed is not None
+            closed.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertFalse(self.pool.started)
+        self.assertFalse(any(part.running for part in exporter))
+
+    def test_thread_is_left_behind_when_it_does_not_end(self) -> None:
+        """Stopping takes no longer than its patience, whatever the broker does."""
+        stopped: Any = self.start().stopService()
+        (port,) = self.reactor.ports.values()
+        assert port.closed is not None
+        port.closed.callback(None)
+        self.reactor.advance(STOP_PATIENCE - 0.01)
+        self.assertNoResult(stopped)
+        self.reactor.advance(0.01)
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopping_when_not_started(self) -> None:
+        """There is nothing to end."""
+        self.successResultOf(self.make().stopService())
+
+    def test_port_is_closed_once_when_stopped_twice(self) -> None:
+        """The second time, there is no port."""
+        listener = Listener(Address("", 7), QuietSite(Any), self.reactor, "/m")
+        listener.startService()
+        self.assertIsNot(listener.stopService(), None)
+        self.assertIs(listener.stopService(), None)
+
+
+class PartsTests(ExporterTestCase):
+    """How the parts are joined."""
+
+    def test_parts(self) -> None:
+        """The exporter is a listener for each address, the bridge and the poller."""
+        kinds = [type(part) for part in self.make(Address("", 7), Address("", 8))]
+        self.assertEqual(kinds, [Listener, Listener, Bridge, Poller])
+
+    def test_network_loop_is_given_to_the_pool(self) -> None:
+        """It is the only thing that runs in a thread."""
+        self.start()
+        self.assertEqual((self.pool.started, len(self.pool.work)), (True, 1))
+
+    def test_metrics(self) -> None:
+        """The page is served where the settings say, and shows what is in force."""
+        self.start(telemetry_path="/m", interval=5.0, peer_expiry=20.0)
+        response, body = self.get(b"/m")
+        self.assertEqual(response.code, 200)
+        self.assertEqual(response.headers.getRawHeaders("Content-Type"), [CONTENT_TYPE])
+        for pattern in (
+            r'(?m)^maestro_exporter_build_info\{.*\bversion="'
+            + re.escape(maestro_exporter.__version__)
+            + r'".*\} 1\.0$',
+            r"(?m)^maestro_up 0\.0$",
+            r"(?m)^maestro_exporter_poll_interval_seconds 5\.0$",
+            r"(?m)^maestro_exporter_peer_expiry_seconds 20\.0$",
+        ):
+            self.assertRegex(body, pattern)
+
+    def test_metrics_have_the_collectors_of_the_registry(self) -> None:
+        """What the registry collects is on the page; here it is nothing."""
+        self.start()
+        self.assertNotIn("python_info", self.get(b"/metrics")[1])
+
+    def test_landing_page(self) -> None:
+        """It names the version that runs."""
+        self.start()
+        self.assertIn(f"Version {maestro_exporter.__version__}.", self.get(b"/")[1])
+
+    def test_time_outs_of_the_site_run_on_the_reactor(self) -> None:
+        """Nothing uses another reactor than the one given."""
+        self.start()
+        self.assertIs(self.site().reactor, self.reactor)
+
+    def test_timers_run_on_the_reactor(self) -> None:
+        """The poller's two timers are the only ones."""
+        self.start()
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 2)
+
+    def test_rounds_go_on_when_the_broker_is_away(self) -> None:
+        """A poller that cannot publish keeps trying; nothing fails."""
+        self.start(interval=5.0, peer_expiry=15.0)
+        self.reactor.pump([1.0] * 30)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 2)
+        self.assertEqual(self.get(b"/metrics")[0].code, 200)
+
+    def test_process_registry(self) -> None:
+        """It has the process, the platform and the garbage collector, and is no shared one."""
+        registry = process_registry()
+        self.assertIsNot(
+            registry.get_sample_value("python_gc_collections_total", {"generation": "0"}), None
+        )
+        names = {family.name for family in registry.collect()}
+        self.assertTrue({"python_info", "python_gc_collections", "process_open_fds"} <= names)
+        self.assertIsNot(registry, process_registry())
+
+    def test_both_clocks(self) -> None:
+        """A moment is on the monotonic clock and on the calendar's."""
+        self.patch(service, "time", SimpleNamespace(monotonic=lambda: 1.0, time=lambda: 2.0))
+        self.assertEqual((service.now().monotonic, service.now().unix), (1.0, 2.0))
+
+
+class Recorder(Service):
+    """A service that tells what is done with it.
+
+    Args:
+        error: what the privileged start ends in.
+    """
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.steps: list[str] = []
+        self._error = error
+
+    def privilegedStartService(self) -> None:
+        self.steps.append("privileged start")
+        if self._error is not None:
+            raise self._error
+
+    def startService(self) -> None:
+        self.steps.append("start")
+
+    def stopService(self) -> None:
+        self.steps.append("stop")
+
+
+class RunServiceTests(SynchronousTestCase):
+    """A service in the foreground."""
+
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.stdout, self.stderr = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", self.stdout)
+        self.patch(sys, "stderr", self.stderr)
+        self.observers: list[ILogObserver] = []
+        self.options: dict[str, bool] = {}
+        beginner = SimpleNamespace(beginLoggingTo=self.begin)
+        self.patch(foreground, "globalLogBeginner", beginner)
+
+    def begin(self, observers: Sequence[ILogObserver], **options: bool) -> None:
+        """Keep what logging was begun with."""
+        self.observers += observers
+        self.options.update(options)
+
+    def shut_down(self) -> None:
+        """Do what a reactor does before it shuts down."""
+        for function, args, kwargs in self.reactor.triggers["before"]["shutdown"]:
+            function(*args, **kwargs)
+
+    def test_status_when_it_ran(self) -> None:
+        """The service starts with the reactor, stops before it shuts down, and the status is 0."""
+        recorder = Recorder()
+        self.assertEqual(run_service(recorder, DEFAULTS, self.reactor), 0)
+        self.assertTrue(self.reactor.hasRun)
+        self.assertEqual(recorder.steps, ["privileged start", "start"])
+        self.shut_down()
+        self.assertEqual(recorder.steps, ["privileged start", "start", "stop"])
+        self.assertEqual((self.stdout.getvalue(), self.stderr.getvalue()), ("", ""))
+
+    def test_status_when_it_cannot_start(self) -> None:
+        """The reason is one line on standard error, the status is 1, and nothing runs."""
+        recorder = Recorder(StartError("no room; make some"))
+        self.assertEqual(run_service(recorder, DEFAULTS, self.reactor), 1)
+        self.assertFalse(self.reactor.hasRun)
+        self.assertEqual(recorder.steps, ["privileged start"])
+        self.assertEqual(self.stderr.getvalue(), "maestro-exporter: no room; make some\n")
+        self.assertEqual(self.stdout.getvalue(), "")
+
+    def test_defect_is_not_hidden(self) -> None:
+        """What is no reason not to start is shown as it is."""
+        recorder = Recorder(ZeroDivisionError())
+        self.assertRaises(ZeroDivisionError, run_service, recorder, DEFAULTS, self.reactor)
+
+    def test_log_lines(self) -> None:
+        """Lines go to standard output in the form and from the level that is set."""
+        settings = replace(DEFAULTS, log_level="warn", log_format="json")
+        run_service(Recorder(), settings, self.reactor)
+        (observer,) = self.observers
+        log = Logger("test", observer=observer)
+        log.info("less")
+        log.warn("more")
+        self.assertRegex(self.stdout.getvalue(), r'\A\{.*"message": "more"\}\n\Z')
+        self.assertEqual(self.options, {"redirectStandardIO": False})
+
+
+class MainTests(SynchronousTestCase):
+    """The command."""
+
+    def setUp(self) -> None:
+        self.stdout, self.stderr = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", self.stdout)
+        self.patch(sys, "stderr", self.stderr)
+        self.patch(sys, "argv", ["maestro-exporter"])
+        self.patch(tap, "os", SimpleNamespace(environ={}))
+        self.made: list[Settings] = []
+        self.run_with: list[tuple[object, Settings]] = []
+        self.service = MultiService()
+        self.patch(service, "make_exporter", self.make)
+        self.patch(foreground, "run_service", self.run_service)
+
+    def make(self, settings: Settings, _reactor: object) -> MultiService:
+        """Stand in for the exporter."""
+        self.made.append(settings)
+        return self.service
+
+    def run_service(self, given: object, settings: Settings, _reactor: object) -> int:
+        """Stand in for running it."""
+        self.run_with.append((given, settings))
+        return 7
+
+    def status(self, *arguments: str) -> object:
+        """Give the status with which the command ends itself."""
+        return self.assertRaises(SystemExit, main.run, arguments).code
+
+    def test_exporter_is_run_with_its_settings(self) -> None:
+        """The command has the options of twistd's; its status is that of the run."""
+        self.assertEqual(main.run(["-p", "7", "--log.level=debug"]), 7)
+        settings = replace(DEFAULTS, listen=(Address("", 7),), log_level="debug")
+        self.assertEqual(self.made, [settings])
+        self.assertEqual(self.run_with, [(self.service, settings)])
+
+    def test_exporter_is_run_when_nothing_is_given(self) -> None:
+        """The defaults suffice."""
+        main.run([])
+        self.assertEqual(self.made, [DEFAULTS])
+
+    def test_nothing_is_made_when_an_option_is_bad(self) -> None:
+        """Bad usage is one line and status 2."""
+        for arguments in (["--port", "x"], ["--bogus"], ["bogus"], ["--config", "/does/not/exist"]):
+            self.assertEqual(self.status(*arguments), 2)
+        lines = self.stderr.getvalue().splitlines()
+        self.assertEqual([line.partition(":")[0] for line in lines], ["maestro-exporter"] * 4)
+        self.assertEqual((self.made, self.run_with, self.stdout.getvalue()), ([], [], ""))
+
+    def test_help_begins_with_the_usage(self) -> None:
+        """The first line says how the command is called."""
+        self.assertEqual(self.status("--help"), 0)
+        first = self.stdout.getvalue().splitlines()[0]
+        self.assertRegex(first, r"\A[Uu]sage: maestro-exporter \[options\]")
+
+    def test_help_names_the_options(self) -> None:
+        """It is the help of the options."""
+        self.assertEqual(self.status("-h"), 0)
+        for option in OPTIONS:
+            self.assertIn(f"--{option.name}=", self.stdout.getvalue())
+
+    def test_help_has_a_line_for_each_subcommand(self) -> None:
+        """What else the command does can be found at a glance."""
+        self.status("--help")
+        self.assertRegex(self.stdout.getvalue(), r"(?m)^ +maestro-exporter simulate +A simulated")
+        self.assertRegex(self.stdout.getvalue(), r"(?m)^ +maestro-exporter demo +A broker")
+
+    def test_help_of_the_options_stays_as_it_was(self) -> None:
+        """Subcommands are those of this command, and no matter of twistd's."""
+        self.status("--help")
+        self.assertNotIn("simulate", tap.Options.longdesc)
+
+    def test_version(self) -> None:
+        """It is shown without anything being made."""
+        self.assertEqual(self.status("--version"), 0)
+        version = f"maestro-exporter {maestro_exporter.__version__}\n"
+        self.assertEqual((self.stdout.getvalue(), self.made), (version, []))
+
+    def test_subcommands(self) -> None:
+        """A subcommand gets the arguments behind its name, and its status counts."""
+        calls: list[tuple[str, list[str]]] = []
+
+        def take(name: str, status: int) -> Callable[[Sequence[str]], int]:
+            def command(arguments: Sequence[str]) -> int:
+                calls.append((name, list(arguments)))
+                return status
+
+            return command
+
+        self.patch(cli, "main", take("simulate", 3))
+        self.patch(demo, "main", take("demo", 4))
+        self.assertEqual(main.run(["simulate", "-x", "demo"]), 3)
+        self.assertEqual(main.run(["demo"]), 4)
+        self.assertEqual(calls, [("simulate", ["-x", "demo"]), ("demo", [])])
+        self.assertEqual(self.made, [])
+
+    def test_process_ends_with_the_status(self) -> None:
+        """The arguments are those of the process."""
+        self.patch(sys, "argv", ["maestro-exporter", "-p", "7"])
+        self.assertEqual(self.assertRaises(SystemExit, main.main).code, 7)
+        self.assertEqual(self.made[0].listen, (Address("", 7),))

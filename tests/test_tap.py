@@ -1,0 +1,324 @@
+"""What twistd gets: the options, each given well and badly, and the service."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.application.service import Application, IServiceCollection, MultiService, Service
+from twisted.logger import ILogObserver, LogEvent, LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+
+import maestro_exporter
+from maestro_exporter import tap
+from maestro_exporter.poller import Poller
+from maestro_exporter.service import Listener, StartError
+from maestro_exporter.settings import OPTIONS, Address, Settings, load
+from maestro_exporter.tap import Options, makeService
+
+_URL = "give mqtt://host[:port]"
+_PORT = "give a whole number from 0 to 65535"
+_TIME = "give seconds, or a number with ms, s, m or h, from"
+
+#: Arguments, the field that they decide, and the value of that.
+GOOD: tuple[tuple[Sequence[str], str, object], ...] = (
+    (["--maestro-url", "mqtt://h:7"], "broker", Address("h", 7)),
+    (["--maestro-url=mqtt://h:7"], "broker", Address("h", 7)),
+    (["-m", "mqtt://h:7"], "broker", Address("h", 7)),
+    (["-mmqtt://h:7"], "broker", Address("h", 7)),
+    (["--port", "7"], "listen", (Address("", 7),)),
+    (["--port=7"], "listen", (Address("", 7),)),
+    (["-p", "7"], "listen", (Address("", 7),)),
+    (["-p7"], "listen", (Address("", 7),)),
+    (["-p", "6", "--port", "7"], "listen", (Address("", 7),)),
+    (["--web.listen-address", "h:7"], "listen", (Address("h", 7),)),
+    (
+        ["--web.listen-address=:7", "--web.listen-address=[::1]:8"],
+        "listen",
+        (Address("", 7), Address("::1", 8)),
+    ),
+    (["--web.telemetry-path=/m"], "telemetry_path", "/m"),
+    (["--interval=5s"], "interval", 5.0),
+    (["--interval", "6"], "interval", 6.0),
+    (["--peer-expiry=1m"], "peer_expiry", 60.0),
+    (["--peer-forget=1h"], "peer_forget", 3600.0),
+    (["--max-peers=7"], "max_peers", 7),
+    (["--log.level=debug"], "log_level", "debug"),
+    (["--log.format=json"], "log_format", "json"),
+)
+
+#: Arguments, and the line that they end in, without the program's name.
+BAD: tuple[tuple[Sequence[str], str], ...] = (
+    (["--maestro-url", "h:7"], f'--maestro-url: "h:7": {_URL}'),
+    (["-m", "h:7"], f'--maestro-url: "h:7": {_URL}'),
+    (
+        ["-m", "mqtt://joe:hunter2@h"],
+        f'--maestro-url: "***@h": {_URL}, without user name and password',
+    ),
+    (["--port", "http"], f'--port: "http": {_PORT}'),
+    (["-p", "-1"], f'--port: "-1": {_PORT}'),
+    (
+        ["--web.listen-address=:7", "--web.listen-address=8"],
+        '--web.listen-address: "8": give host:port, [IPv6 address]:port or :port',
+    ),
+    (
+        ["--web.telemetry-path", "m"],
+        '--web.telemetry-path: "m": give a path such as /metrics, outside /-/',
+    ),
+    (["--interval", "0"], f'--interval: "0": {_TIME} 100ms to 1h'),
+    (["--peer-expiry", "0"], f'--peer-expiry: "0": {_TIME} 100ms to 24h'),
+    (["--peer-forget", "x"], f'--peer-forget: "x": {_TIME} 0s to 8760h'),
+    (["--max-peers", "0"], '--max-peers: "0": give a whole number from 1 to 1000000'),
+    (["--config", "/does/not/exist"], "--config: /does/not/exist: No such file or directory"),
+    (["--log.level", "loud"], '--log.level: "loud": give one of debug, info, warn, error'),
+    (["--log.format", "xml"], '--log.format: "xml": give one of text, json'),
+    (["--port="], "--port: the value is empty"),
+    (["--port"], "option --port requires argument"),
+    (["-p"], "option -p requires argument"),
+    (["--bogus"], "option --bogus not recognized"),
+    (["--bogus=mqtt://joe:hunter2@h"], "option --bogus not recognized"),
+    (["-x"], "option -x not recognized"),
+    (["--version=1"], "option --version must not have an argument"),
+)
+
+
+class OptionsTestCase(SynchronousTestCase):
+    """What the tests of options share: an environment, standard output and error of their own."""
+
+    def setUp(self) -> None:
+        self.stdout, self.stderr = io.StringIO(), io.StringIO()
+        self.patch(sys, "stdout", self.stdout)
+        self.patch(sys, "stderr", self.stderr)
+        self.environ: dict[str, str] = {}
+        self.patch(tap, "os", SimpleNamespace(environ=self.environ))
+
+    def parse(self, *arguments: str) -> Settings:
+        """Give the settings that the arguments lead to."""
+        options = Options()
+        options.parseOptions(list(arguments))
+        return options.settings
+
+    def exit(self, *arguments: str) -> object:
+        """Give the status with which the arguments end the process."""
+        return self.assertRaises(SystemExit, Options().parseOptions, list(arguments)).code
+
+
+class OptionsTests(OptionsTestCase):
+    """The command line."""
+
+    def test_defaults_when_nothing_is_given(self) -> None:
+        """The exporter runs without any argument."""
+        self.assertEqual(self.parse(), load({}, {}))
+
+    def test_settings_when_an_option_is_given(self) -> None:
+        """Each option, long and short, decides its setting."""
+        for arguments, field, value in GOOD:
+            self.assertEqual(getattr(self.parse(*arguments), field), value, arguments)
+
+    def test_status_and_line_when_an_option_is_bad(self) -> None:
+        """Bad usage ends with status 2 and exactly one line on standard error."""
+        for arguments, line in BAD:
+            self.stderr.seek(0)
+            self.stderr.truncate()
+            self.assertEqual(self.exit(*arguments), 2, arguments)
+            self.assertEqual(self.stderr.getvalue(), f"maestro-exporter: {line}\n")
+        self.assertEqual(self.stdout.getvalue(), "")
+
+    def test_every_option_has_a_good_and_a_bad_use_above(self) -> None:
+        """The tables leave no option out."""
+        names = {f"--{option.name}" for option in OPTIONS}
+        good = {text.partition("=")[0] for row in GOOD for text in row[0] if text[:2] == "--"}
+        bad = {text.partition("=")[0] for row in BAD for text in row[0] if text[:2] == "--"}
+        self.assertEqual(names - good, {"--config"})
+        self.assertEqual(names - bad, set())
+
+    def test_setting_from_a_file(self) -> None:
+        """The file that --config names is read."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "exporter.conf")
+            path.write_text('MAESTRO_BROKER="mqtt://h:7"\n', encoding="utf-8")
+            self.assertEqual(self.parse("--config", str(path)).broker, Address("h", 7))
+
+    def test_setting_from_the_environment(self) -> None:
+        """A variable of the process counts."""
+        self.environ["MAESTRO_BROKER"] = "mqtt://h:7"
+        self.assertEqual(self.parse().broker, Address("h", 7))
+
+    def test_command_line_beats_the_environment(self) -> None:
+        """What is typed is nearest."""
+        self.environ["MAESTRO_BROKER"] = "mqtt://h:6"
+        self.assertEqual(self.parse("-m", "mqtt://h:7").broker, Address("h", 7))
+
+    def test_line_when_a_variable_is_bad(self) -> None:
+        """A bad variable ends the process as a bad option does."""
+        self.environ["MAESTRO_EXPORTER_PORT"] = "http"
+        self.assertEqual(self.exit(), 2)
+        self.assertEqual(
+            self.stderr.getvalue(),
+            f'maestro-exporter: --port (from $MAESTRO_EXPORTER_PORT): "http": {_PORT}\n',
+        )
+
+    def test_line_names_the_argument_when_it_is_no_option(self) -> None:
+        """Arguments that are not options are refused by name."""
+        self.assertEqual(self.exit("bogus"), 2)
+        self.assertRegex(self.stderr.getvalue(), r"\Amaestro-exporter: .*bogus.*\n\Z")
+
+    def test_line_is_one_when_an_unknown_option_has_several(self) -> None:
+        """Whatever is typed, the error is one line."""
+        self.assertEqual(self.exit("--bo\ngus"), 2)
+        self.assertEqual(self.stderr.getvalue().count("\n"), 1)
+
+    def test_line_has_no_secret_when_the_name_of_an_option_runs_into_a_url(self) -> None:
+        """A forgotten space shows no password."""
+        self.assertEqual(self.exit("--maestro-urlmqtt://joe:hunter2@h"), 2)
+        self.assertNotIn("hunter2", self.stderr.getvalue())
+
+    def test_options_are_apart(self) -> None:
+        """Parsing twice in one process mixes nothing."""
+        self.parse("--web.listen-address=:7")
+        self.assertEqual(self.parse(), load({}, {}))
+
+    def test_version(self) -> None:
+        """The version goes to standard output, and the status is 0."""
+        self.assertEqual(self.exit("--version"), 0)
+        version = f"maestro-exporter {maestro_exporter.__version__}\n"
+        self.assertEqual((self.stdout.getvalue(), self.stderr.getvalue()), (version, ""))
+
+    def test_version_when_the_environment_is_bad(self) -> None:
+        """The version can be asked for, whatever is set."""
+        self.environ["MAESTRO_EXPORTER_PORT"] = "http"
+        self.assertEqual(self.exit("--version"), 0)
+
+    def test_help(self) -> None:
+        """The help goes to standard output, and the status is 0."""
+        for argument in ("-h", "--help"):
+            self.stdout.seek(0)
+            self.stdout.truncate()
+            self.assertEqual(self.exit(argument), 0)
+            self.assertIn("Show this help and exit.", self.stdout.getvalue())
+        self.assertEqual(self.stderr.getvalue(), "")
+
+    def test_help_names_all_that_can_be_set(self) -> None:
+        """Every option, its letter, its variable, its default and its text are in the help."""
+        self.exit("--help")
+        # Where lines are broken depends on the width of the terminal.
+        text = re.sub(r"\s", "", self.stdout.getvalue())
+        for option in OPTIONS:
+            letter = f"-{option.short}," if option.short else ""
+            self.assertIn(f"{letter}--{option.name}=", text)
+            self.assertIn(f"--{option.name}as{option.variable}", text)
+            self.assertIn(re.sub(r"\s", "", option.help), text)
+            if option.default:
+                self.assertIn(f"[default:{option.default}]", text)
+        self.assertIn("-h,--help", text)
+        self.assertIn("--version", text)
+
+
+class MakeServiceTests(OptionsTestCase):
+    """The service for twistd."""
+
+    def make(self, *arguments: str, twistd: Any = None) -> MultiService:
+        """Give the service that these arguments, and those of twistd, lead to."""
+        options = Options()
+        options.parseOptions(list(arguments))
+        options.parent = twistd
+        service = makeService(options)
+        assert isinstance(service, MultiService)
+        return service
+
+    def observer(self, **twistd: Any) -> ILogObserver | None:
+        """Give the log observer that the application gets, if any."""
+        application = Application("maestro-exporter")
+        before = application.getComponent(ILogObserver)
+        self.assertIs(before, None)
+        self.make("--log.format=json", twistd=twistd).setServiceParent(application)
+        found: ILogObserver | None = application.getComponent(ILogObserver)
+        return found
+
+    def test_service_is_the_whole_exporter(self) -> None:
+        """What is made listens where the options say; nothing is started."""
+        service = self.make("--web.listen-address=:7", "--web.listen-address=:8")
+        (exporter,) = service
+        kinds = [type(part) for part in exporter]
+        self.assertEqual(kinds.count(Listener), 2)
+        self.assertEqual(kinds.count(Poller), 1)
+        self.assertFalse(any(part.running for part in (service, exporter, *exporter)))
+
+    def test_service_joins_the_application(self) -> None:
+        """Twistd starts and stops it with the application."""
+        application = Application("maestro-exporter")
+        service = self.make(twistd={})
+        service.setServiceParent(application)
+        self.assertEqual(list(IServiceCollection(application)), [service])
+
+    def test_service_joins_another_service(self) -> None:
+        """A parent that is no application needs no log observer."""
+        parent = MultiService()
+        service = self.make(twistd={})
+        service.setServiceParent(parent)
+        self.assertEqual(list(parent), [service])
+
+    def test_log_lines_go_to_standard_output_in_the_foreground(self) -> None:
+        """With `twistd -n`, or `--logfile -`, lines have our form."""
+        for twistd in ({"nodaemon": True}, {"logfile": "-", "nodaemon": False}):
+            self.stdout.seek(0)
+            self.stdout.truncate()
+            observer = self.observer(**twistd)
+            assert observer is not None
+            observer(event("it runs"))
+            self.assertEqual(
+                self.stdout.getvalue(),
+                '{"time": "1970-01-01T00:00:00.000Z", "level": "info", '
+                '"logger": "us", "message": "it runs"}\n',
+            )
+
+    def test_log_lines_go_to_the_file_that_twistd_is_told_of(self) -> None:
+        """The option --logfile of twistd is obeyed, daemon or not."""
+        for nodaemon in (True, False):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "exporter.log")
+                observer = self.observer(logfile=str(path), nodaemon=nodaemon)
+                assert observer is not None
+                observer(event("caf\xe9"))
+                (line,) = path.read_text("utf-8").splitlines()
+                self.assertEqual(json.loads(line)["message"], "caf\xe9")
+        self.assertEqual(self.stdout.getvalue(), "")
+
+    def test_log_lines_are_left_to_twistd_when_it_has_an_observer(self) -> None:
+        """With --logger or --syslog, twistd's own choice stays."""
+        self.assertIs(self.observer(logger="some.observer", nodaemon=True), None)
+        self.assertIs(self.observer(syslog=True, nodaemon=True), None)
+
+    def test_start_error_leaves_no_traceback(self) -> None:
+        """When the exporter cannot start, twistd shows the reason alone."""
+        self.addCleanup(setattr, sys, "tracebacklimit", getattr(sys, "tracebacklimit", 1000))
+        service = self.make()
+        Unstartable().setServiceParent(service)
+        for part in service.services[:-1]:
+            part.disownServiceParent()
+        error = self.assertRaises(StartError, service.privilegedStartService)
+        self.assertEqual((str(error), sys.tracebacklimit), ("no room", 0))
+
+
+def event(text: str) -> LogEvent:
+    """Give a log event of the year 1970."""
+    return {
+        "log_time": 0.0,
+        "log_level": LogLevel.info,
+        "log_namespace": "us",
+        "log_format": text,
+    }
+
+
+class Unstartable(Service):
+    """A service that cannot start."""
+
+    def privilegedStartService(self) -> None:
+        raise StartError("no room")
