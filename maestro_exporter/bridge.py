@@ -29,8 +29,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError as DeferredTimeoutError
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -80,6 +80,10 @@ class LinkStatus:
     received_bytes: int = 0
     sent_bytes: int = 0
     dropped: int = 0
+
+
+class _ConnectError(Exception):
+    """There is no connection; says why."""
 
 
 class _DaemonThread(threading.Thread):
@@ -177,8 +181,10 @@ class Bridge(Service):
         self._queue = _Queue(QUEUE_LENGTH, QUEUE_BYTES)
         self._stopping = threading.Event()
         self._loop_ended: Deferred[None] | None = None
+        self._stop: Deferred[None] | None = None
         # Written in the network thread only, read in both.
         self._client: Client | None = None
+        self._answered = False  # accepted or refused
         self._connected = False
         self._up = False
         self._connections = 0
@@ -192,22 +198,25 @@ class Bridge(Service):
     # ------------------------------------------------- in the reactor thread
 
     def startService(self) -> None:
-        """Start connecting; returns at once, whatever the broker does."""
+        """Start connecting; returns at once, whatever the broker does.  Once in a lifetime."""
         super().startService()
-        self._stopping.clear()
         self._pool.start()
         self._start_loop()
 
-    def stopService(self) -> Deferred[None] | None:
+    def stopService(self) -> Deferred[None]:
         """Say goodbye to the broker and end the network thread, or leave it after a while."""
         super().stopService()
+        if self._stop is None:
+            self._stop = self._begin_stop()
+        return self._stop
+
+    def _begin_stop(self) -> Deferred[None]:
         self._stopping.set()
         client, ended = self._client, self._loop_ended
         if client is not None:
             client.disconnect()  # also wakes the network thread
         if ended is None:
-            self._pool.stop()
-            return None
+            ended = succeed(None)
         ended.addTimeout(STOP_PATIENCE, self._reactor)
         ended.addCallbacks(self._stopped, self._abandoned)
         return ended
@@ -276,15 +285,14 @@ class Bridge(Service):
         while not self._stopping.is_set():
             try:
                 self._serve_one_connection()
-            except OSError as error:  # refused, unreachable, no such host, timed out
+            except _ConnectError as error:
                 self._failures += 1
-                reason = error.strerror or str(error) or type(error).__name__
-                self._say(LogLevel.warn, "Cannot connect to {broker}: {reason}", reason=reason)
+                self._say(LogLevel.warn, "Cannot connect to {broker}: {error}", error=error)
             except Exception as error:  # noqa: BLE001 - the loop outlives everything
                 self._say(LogLevel.error, "The connection broke down: {error!r}", error=error)
             finally:
                 self._down()
-            delay = self._jitter(LEAST_BACKOFF, self._backoff)
+            delay = self._jitter(LEAST_BACKOFF, max(2 * LEAST_BACKOFF, self._backoff))
             if not self._stopping.is_set():
                 self._say(LogLevel.debug, "Next attempt in {delay:.1f} s", delay=delay)
             self._pause(self._stopping, delay)
@@ -294,10 +302,17 @@ class Bridge(Service):
         # A new client each time: an old one would send again what was asked in
         # another round, and count the new outage to it.
         client = self._make_client()
-        client.connect(self._host, self._port, keepalive=KEEPALIVE)
+        self._answered = False
+        try:
+            client.connect(self._host, self._port, keepalive=KEEPALIVE)
+        except (OSError, UnicodeError) as error:  # refused, timed out, no such host, ...
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise _ConnectError(reason) from error
         self._client = client
         while not self._stopping.is_set():
             if client.loop(timeout=1.0) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                if not self._answered:
+                    raise _ConnectError("it hung up, or said nothing")
                 return
         client.disconnect()
         client.loop_write()
@@ -328,6 +343,7 @@ class Bridge(Service):
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        self._answered = True
         if reason.is_failure:
             self._failures += 1
             self._say(LogLevel.error, "{broker} refused the connection: {reason}", reason=reason)
@@ -392,7 +408,8 @@ class Bridge(Service):
 
     def _say(self, level: Any, text: str, **values: object) -> None:
         """Log from the network thread: the log observers belong to the reactor thread."""
-        broker = f"{self._host}:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        broker = f"{host}:{self._port}"
         self._reactor.callFromThread(self.log.emit, level, text, broker=broker, **values)
 
 

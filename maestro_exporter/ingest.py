@@ -55,17 +55,24 @@ class Ingest:
             except NoteError as error:
                 self._reject(error.reason.value, delivery, error)
             except Exception:  # noqa: BLE001 - a defect of ours must cost one note, not all
-                self.log.failure("A note was lost")
                 self.rejected[Reason.MALFORMED.value] += 1
+                if self._due("defect", delivery):
+                    self.log.failure("A note was lost")
             else:
                 self.received[note.command] += 1
 
+    def _due(self, subject: str, delivery: Delivery) -> bool:
+        """Tell whether it is time for a line about a subject, and take it that it is written."""
+        last = self._last_logged.get(subject)
+        if last is not None and delivery.arrived < last + LOG_PERIOD:
+            return False
+        self._last_logged[subject] = delivery.arrived
+        return True
+
     def _reject(self, reason: str, delivery: Delivery, error: NoteError) -> None:
         self.rejected[reason] += 1
-        due = self._last_logged.get(reason, -LOG_PERIOD) + LOG_PERIOD
-        if delivery.arrived < due:
+        if not self._due(reason, delivery):
             return
-        self._last_logged[reason] = delivery.arrived
         self.log.warn(
             "A message on {topic} is no note: {error} ({size} bytes, beginning {start}); "
             "{total} {reason} so far, the next line about it in {period:.0f} s at the earliest",

@@ -1,0 +1,413 @@
+"""Stand-ins for the reactor, the thread pool and paho's client: no threads, no sockets, no time.
+
+The network thread of the bridge is played on the test's own thread.  What a
+broker does is a script: a generator function for each connection.
+
+* What stands before its first `yield` happens inside `connect()`.
+* Each `yield` gives an event, such as `accept` or `lose`; it happens inside one call of `loop()`.
+* What stands between two events happens inside the second call of `loop()`, before its
+  event: there the script does what the reactor thread does meanwhile.
+* An exception other than a failed assertion comes out of `connect()` or `loop()`.
+* When the script is over, the connection is lost.
+
+`FakeBroker.verify` raises the assertions that failed in scripts, since the bridge
+survives them, and asserts that all scripts were played to the end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
+NO_CONNECTION = MQTTErrorCode.MQTT_ERR_NO_CONN
+REFUSED_SUBSCRIPTION = 128
+
+Packet = tuple[Any, ...]
+
+
+# ------------------------------------------------------- Twisted's side
+
+
+class FakeReactor(Clock):
+    """A clock that also takes calls from threads.
+
+    Attributes:
+        wakes: how often a thread has called.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakes = 0
+
+    def callFromThread(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        self.wakes += 1
+        # Not as arguments of callLater, whose own names they may bear.
+        self.callLater(0, lambda: function(*args, **kwargs))
+
+
+class FakePool:
+    """A pool that runs a callable at once, or when `run` is called.
+
+    Attributes:
+        running: started and not stopped.
+        starts, stops: how often it was.
+    """
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self._at_once = at_once
+        self._waiting: deque[tuple[Callable[[bool, Any], object] | None, Callable[[], Any]]] = (
+            deque()
+        )
+        self._busy = 0
+        self.running = False
+        self.starts = self.stops = 0
+
+    def start(self) -> None:
+        self.running = True
+        self.starts += 1
+
+    def stop(self) -> None:
+        """Stop; what the real pool would do for ever, or refuses to do, is an error here."""
+        if self._busy or self._waiting:
+            raise AssertionError("stop() waits for a thread that does not end")
+        if self.stops:
+            raise AssertionError("a thread pool cannot be stopped twice")
+        self.running = False
+        self.stops += 1
+
+    def callInThreadWithCallback(
+        self,
+        on_result: Callable[[bool, Any], object] | None,
+        function: Callable[..., object],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        self._waiting.append((on_result, lambda: function(*args, **kwargs)))
+        if self._at_once:
+            self.run()
+
+    @property
+    def waiting(self) -> int:
+        """Callables that have not begun."""
+        return len(self._waiting)
+
+    def run(self, instead: Callable[[], object] | None = None) -> None:
+        """Run the callable that has waited longest, or another in its place."""
+        on_result, function = self._waiting.popleft()
+        self._busy += 1
+        succeeded, result = True, None
+        try:
+            result = (instead or function)()
+        except BaseException:  # noqa: BLE001 - as the real pool does
+            succeeded, result = False, Failure()
+        finally:
+            self._busy -= 1
+        if on_result is not None:
+            on_result(succeeded, result)
+
+
+class Log:
+    """What is logged from now on, until the end of the test."""
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self._events: list[LogEvent] = []
+        observer = cast(ILogObserver, self._events.append)
+        globalLogPublisher.addObserver(observer)
+        test.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def lines(self, least: Any = LogLevel.info) -> list[str]:
+        """Give the texts of at least that level."""
+        return [
+            formatEvent(event)
+            for event in self._events
+            if event["log_namespace"].startswith("maestro_exporter") and event["log_level"] >= least
+        ]
+
+
+# ------------------------------------------------------- paho's side
+
+
+class Connection:
+    """What one client was asked for, and what became of it.
+
+    Attributes:
+        client: the stand-in that the bridge holds.
+        arguments, options: what the client was made with.
+        written: the packets that went out, each a tuple that begins with its kind.
+        socket_options: what was set on the socket, each as the arguments of `setsockopt`.
+        refuses_options: the socket raises when one is set.
+        is_open: the socket is there.
+    """
+
+    def __init__(
+        self,
+        broker: FakeBroker,
+        script: Iterator[Event],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> None:
+        self._broker = broker
+        self._script = script
+        self._first: Event | None = None
+        self._queued: deque[Packet] = deque()
+        self.arguments, self.options = arguments, options
+        self.written: list[Packet] = []
+        self.socket_options: list[tuple[int, ...]] = []
+        self.refuses_options = False
+        self.is_open = False
+        self.client = FakeClient(self)
+
+    def open(self, *packet: Any) -> None:
+        if self.is_open:
+            raise AssertionError("connect() on a client that is connected")
+        self._first = self._next_event()
+        self.is_open = True
+        if self.client.on_socket_open is not None:
+            self.client.on_socket_open(self.client, None, self)
+        self.queue(*packet)
+
+    def setsockopt(self, *option: int) -> None:
+        """Stand in for the socket."""
+        if self.refuses_options:
+            raise OSError(22, "Invalid argument")
+        self.socket_options.append(option)
+
+    def queue(self, *packet: Any) -> MQTTErrorCode:
+        if not self.is_open:
+            return NO_CONNECTION
+        if self.client.on_socket_register_write is None:
+            raise AssertionError("paho would write in the thread that asks")
+        self._queued.append(packet)
+        return SUCCESS
+
+    def write(self) -> None:
+        """Write what is queued; with DISCONNECT the socket is closed, as paho does."""
+        while self.is_open and self._queued:
+            packet = self._queued.popleft()
+            self.written.append(packet)
+            if packet == ("disconnect",):
+                self.report_disconnect()
+                self.is_open = False
+
+    def turn(self) -> MQTTErrorCode:
+        """Do what one call of `loop()` does."""
+        if not self.is_open:
+            return NO_CONNECTION
+        self.write()
+        if not self.is_open:
+            return SUCCESS
+        event, self._first = self._first or self._next_event(), None
+        self.write()
+        if self.is_open:
+            return event(self) or SUCCESS
+        return SUCCESS
+
+    def drop(self, code: MQTTErrorCode, times: int = 1) -> MQTTErrorCode:
+        """Lose the connection, and say so that many times."""
+        self.is_open = False
+        for _ in range(times):
+            self.report_disconnect()
+        return code
+
+    def report_disconnect(self) -> None:
+        self.client.on_disconnect(
+            self.client,
+            None,
+            DisconnectFlags(is_disconnect_packet_from_server=False),
+            ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"),
+            Properties(PacketTypes.DISCONNECT),
+        )
+
+    def verify(self) -> None:
+        if next(self._script, None) is not None:
+            raise AssertionError("the bridge left a connection before its script was over")
+
+    def _next_event(self) -> Event:
+        try:
+            return next(self._script, lose)
+        except AssertionError as error:
+            self._broker.failed.append(error)
+            raise
+
+
+Event = Callable[[Connection], MQTTErrorCode | None]
+Script = Callable[[], Iterator[Event]]
+
+
+class FakeClient:
+    """As much of paho's client as the bridge may use; anything else is an AttributeError."""
+
+    __slots__ = (
+        "_connection",
+        "connect_timeout",
+        "on_connect",
+        "on_disconnect",
+        "on_message",
+        "on_socket_open",
+        "on_socket_register_write",
+        "on_subscribe",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.connect_timeout = 0.0
+        self.on_connect: Any = None
+        self.on_subscribe: Any = None
+        self.on_message: Any = None
+        self.on_disconnect: Any = None
+        self.on_socket_open: Any = None
+        self.on_socket_register_write: Any = None
+
+    def connect(self, host: str, port: int, keepalive: int) -> MQTTErrorCode:
+        self._connection.open("connect", host, port, keepalive)
+        return SUCCESS
+
+    def loop(self, timeout: float) -> MQTTErrorCode:
+        return self._connection.turn()
+
+    def loop_write(self) -> MQTTErrorCode:
+        if not self._connection.is_open:
+            return NO_CONNECTION
+        self._connection.write()
+        return SUCCESS
+
+    def disconnect(self) -> MQTTErrorCode:
+        return self._connection.queue("disconnect")
+
+    def subscribe(self, topic: list[tuple[str, int]]) -> tuple[MQTTErrorCode, int | None]:
+        return self._connection.queue("subscribe", list(topic)), 1
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> MQTTMessageInfo:
+        info = MQTTMessageInfo(1)
+        info.rc = self._connection.queue("publish", topic, payload, qos)
+        return info
+
+
+class FakeBroker:
+    """Plays one script for each client that is made, in their order.
+
+    Attributes:
+        connections: what became of each client.
+        failed: assertions that failed in scripts.
+    """
+
+    def __init__(self) -> None:
+        self._scripts: deque[Script] = deque()
+        self.connections: list[Connection] = []
+        self.failed: list[AssertionError] = []
+
+    def plan(self, *scripts: Script) -> None:
+        """Add the scripts of the connections to come."""
+        self._scripts.extend(scripts)
+
+    @property
+    def is_over(self) -> bool:
+        """No further connection is planned."""
+        return not self._scripts
+
+    def make_client(self, *arguments: Any, **options: Any) -> Client:
+        """Stand in for the class `Client`."""
+        if self.is_over:
+            self.failed.append(AssertionError("a connection that is not planned"))
+            raise self.failed[-1]
+        connection = Connection(self, self._scripts.popleft()(), arguments, options)
+        self.connections.append(connection)
+        return cast(Client, connection.client)
+
+    def verify(self) -> None:
+        """Raise the first assertion that failed; assert that everything happened."""
+        for error in self.failed:
+            raise error
+        if not self.is_over:
+            raise AssertionError(f"the bridge did not connect {len(self._scripts)} more times")
+        for connection in self.connections:
+            connection.verify()
+
+
+# ------------------------------------------------------- events
+
+
+def accept(connection: Connection) -> None:
+    """Let the client in."""
+    _connack(connection, "Success")
+
+
+def refuse(connection: Connection) -> MQTTErrorCode:
+    """Do not let the client in; paho then closes the connection."""
+    _connack(connection, "Not authorized")
+    return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_REFUSED)
+
+
+def _connack(connection: Connection, reason: str) -> None:
+    connection.client.on_connect(
+        connection.client,
+        None,
+        ConnectFlags(session_present=False),
+        ReasonCode(PacketTypes.CONNACK, reason),
+        Properties(PacketTypes.CONNACK),
+    )
+
+
+def grant(*codes: int) -> Event:
+    """Answer a subscription, with a code for each topic."""
+
+    def event(connection: Connection) -> None:
+        connection.client.on_subscribe(
+            connection.client,
+            None,
+            1,
+            [ReasonCode(PacketTypes.SUBACK, identifier=code) for code in codes],
+            Properties(PacketTypes.SUBACK),
+        )
+
+    return event
+
+
+def deliver(topic: str, *payloads: bytes | bytearray, retained: bool = False) -> Event:
+    """Deliver messages, all in one call of `loop()`."""
+
+    def event(connection: Connection) -> None:
+        for payload in payloads:
+            message = MQTTMessage(0, topic.encode())
+            message.payload = payload
+            message.retain = retained
+            connection.client.on_message(connection.client, None, message)
+
+    return event
+
+
+def idle(_connection: Connection) -> None:
+    """Nothing happens for a while."""
+
+
+def lose(connection: Connection) -> MQTTErrorCode:
+    """Lose the connection; paho says so twice for a broker that hangs."""
+    return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_LOST, times=2)
+
+
+def give_up(connection: Connection) -> MQTTErrorCode:
+    """Return an error without a word to a callback."""
+    connection.is_open = False
+    return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
+
+def unreachable(error: Exception) -> Script:
+    """Give the script of an attempt to connect that raises."""
+
+    def script() -> Iterator[Event]:
+        yield from ()
+        raise error
+
+    return script
