@@ -6,6 +6,7 @@ file; a program that people start by hand ends with a status and one line.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
@@ -25,6 +26,9 @@ def run_service(service: IService, settings: Settings, reactor: Any) -> int:
     Log lines go to standard output.  When the service cannot start, the reason is
     one line on standard error and the status is 1.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A peer's message in a log line may hold what this terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     observer = logs.observer(sys.stdout, settings.log_level, settings.log_format)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     try:

@@ -36,8 +36,8 @@ def _as_json(event: LogEvent) -> str:
     time = datetime.fromtimestamp(event["log_time"], timezone.utc)
     line = {
         "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "level": event["log_level"].name if event.get("log_level") else "info",
-        "logger": event.get("log_namespace", ""),
+        "level": event["log_level"].name,
+        "logger": event["log_namespace"],
         "message": eventAsText(event, includeTimestamp=False, includeSystem=False),
     }
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    return json.dumps(line) + "\n"  # ASCII, whatever the stream can take

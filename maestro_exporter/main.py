@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-_HELP = """\
-
+_HELP = """
 Commands:
   maestro-exporter simulate   A simulated Maestro cluster on a real broker.
   maestro-exporter demo       A broker, a simulated cluster and the exporter together.
@@ -39,7 +38,12 @@ def _export(arguments: Sequence[str]) -> int:
     from maestro_exporter.service import make_exporter
     from maestro_exporter.tap import Options
 
-    options = Options()
-    options.longdesc += _HELP
+    class CommandOptions(Options):
+        synopsis = "Usage: maestro-exporter [options]"
+
+        def getUsage(self, width: int | None = None) -> str:
+            return super().getUsage(width) + _HELP
+
+    options = CommandOptions()
     options.parseOptions(list(arguments))
     return run_service(make_exporter(options.settings, reactor), options.settings, reactor)

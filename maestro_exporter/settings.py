@@ -63,6 +63,8 @@ _HOST = re.compile(
 
 def _broker(text: str) -> Address:
     allowed = "give mqtt://host[:port]"
+    if re.search(r"[\x00-\x20\x7f]", text):  # some of which urlsplit would drop in silence
+        raise ValueError(allowed)
     try:
         url = urlsplit(text)
         port = url.port
@@ -98,7 +100,9 @@ def _listen_address(text: str) -> Address:
 
 
 def _path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or text.startswith("/-/"):
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", text) or (text + "/").startswith(
+        "/-/"
+    ):
         raise ValueError("give a path such as /metrics, outside /-/")
     return text
 
@@ -326,16 +330,21 @@ def _parse(option: Option, text: str, place: str) -> Any:
     try:
         return option.parse(text)
     except ValueError as error:
-        raise SettingsError(f'{place}: "{_without_secrets(text)}": {error}') from None
+        raise SettingsError(f'{place}: "{_shown(text)}": {error}') from None
 
 
-def _without_secrets(text: str) -> str:
-    """Drop what may be a user name and password."""
-    return _one_line(re.sub(r".*@", "***@", text, flags=re.DOTALL))
+def _shown(value: str) -> str:
+    """Give a value for an error: one short line, without what may be a user name and password."""
+    return _escaped(re.sub(r".*@", "***@", value, flags=re.DOTALL))[:200]
 
 
-def _one_line(text: str) -> str:
-    return text.encode("unicode_escape", "surrogateescape").decode("ascii")[:200]
+def one_line(message: str) -> str:
+    """Give an error for people: one line, without what may be a user name and password."""
+    return _escaped(re.sub(r'[^\s"]+@', "***@", message))
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape", "surrogateescape").decode("ascii")
 
 
 # ----------------------------------------------------------------- sources
@@ -360,8 +369,9 @@ def _environment(environ: Mapping[str, str]) -> _Source:
 
 
 def _file(path: Path) -> _Source:
+    shown = _shown(str(path))
     source: _Source = {}
-    for number, variable, text in _assignments(path):
+    for number, variable, text in _assignments(path, shown):
         option = _BY_VARIABLE.get(variable)
         if option is None:
             # A service's file may hold variables for others, but one of our
@@ -369,39 +379,39 @@ def _file(path: Path) -> _Source:
             if variable.startswith("MAESTRO"):
                 known = ", ".join(_BY_VARIABLE)
                 raise SettingsError(
-                    f"--config: {path}:{number}: {variable} is no setting; there are {known}"
+                    f"--config: {shown}:{number}: {variable} is no setting; there are {known}"
                 )
             continue
         if option.name == _CONFIG:
-            raise SettingsError(f"--config: {path}:{number}: a file cannot name another file")
+            raise SettingsError(f"--config: {shown}:{number}: a file cannot name another file")
         if text.strip():
-            place = f"--{option.name} (from {variable} in {path}:{number})"
+            place = f"--{option.name} (from {variable} in {shown}:{number})"
             source[option.name] = _Given(_split(option, text), place)
     return source
 
 
-def _assignments(path: Path) -> Iterator[tuple[int, str, str]]:
+#: `NAME=value`, or nothing, and a comment, as a shell reads a line.
+_LINE = re.compile(
+    r"""\s*(?:(?:export\s+)?([A-Za-z_]\w*)=((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*))?"""
+    r"""\s*(?:(?<!\S)\#.*)?""",
+    re.ASCII,
+)
+
+
+def _assignments(path: Path, shown: str) -> Iterator[tuple[int, str, str]]:
     """Give line number, name and value of each `NAME="value"`, read as a shell would."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise SettingsError(f"--config: {_one_line(str(path))}: {error.strerror}") from None
+        raise SettingsError(f"--config: {shown}: {error.strerror}") from None
     except ValueError:  # UnicodeDecodeError, or a NUL in the path
-        raise SettingsError(f"--config: {_one_line(str(path))}: not a text file in UTF-8") from None
+        raise SettingsError(f"--config: {shown}: not a text file in UTF-8") from None
     for number, line in enumerate(lines, 1):
-        wrong = SettingsError(f'--config: {path}:{number}: give one NAME="value" a line')
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError:
-            raise wrong from None
-        if words[:1] == ["export"]:
-            words = words[1:]
-        if not words:
-            continue
-        name, equals, value = words[0].partition("=")
-        if len(words) > 1 or not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise wrong
-        yield number, name, value
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise SettingsError(f'--config: {shown}:{number}: give one NAME="value" a line')
+        if match[1]:
+            yield number, match[1], "".join(shlex.split(match[2]))
 
 
 def _split(option: Option, text: str) -> list[str]:

@@ -16,7 +16,14 @@ from twisted.python.logfile import LogFile
 import maestro_exporter
 from maestro_exporter import logs
 from maestro_exporter.service import StartError, make_exporter
-from maestro_exporter.settings import OPTIONS, Option, Settings, SettingsError, load
+from maestro_exporter.settings import (
+    OPTIONS,
+    Option,
+    Settings,
+    SettingsError,
+    load,
+    one_line,
+)
 
 USAGE_STATUS = 2
 
@@ -58,8 +65,17 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            sys.stderr.write(f"maestro-exporter: {error}\n")
+            sys.stderr.write(f"maestro-exporter: {one_line(str(error))}\n")
             sys.exit(USAGE_STATUS)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are none.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if arguments:
+            raise usage.UsageError(f'"{arguments[0]}": there are only options')
 
     def postOptions(self) -> None:
         """Settle the settings."""

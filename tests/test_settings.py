@@ -200,7 +200,6 @@ FILE_LINES: tuple[tuple[str, int], ...] = (
     ('MAESTRO_BROKER="  "', 1883),
     ("", 1883),
     ("\n \n\t\n# nothing\n", 1883),
-    ("export", 1883),
     ('PATH="/bin:$PATH"\nJAVA_OPTS="-Xmx1g -Dx=y"', 1883),
 )
 

@@ -202,7 +202,7 @@ class OptionsTests(OptionsTestCase):
             self.stdout.seek(0)
             self.stdout.truncate()
             self.assertEqual(self.exit(argument), 0)
-            self.assertIn("Show this help and exit.", self.stdout.getvalue())
+            self.assertIn("--help", self.stdout.getvalue())
         self.assertEqual(self.stderr.getvalue(), "")
 
     def test_help_names_all_that_can_be_set(self) -> None:
