@@ -34,7 +34,7 @@ setup(
     package_data={"maestro_exporter": ["py.typed"]},
     install_requires=[
         "twisted[tls]>=22.10",
-        "klein>=21.8",
+        "klein>=23.12",
         "paho-mqtt>=2.0",
         "prometheus-client>=0.17",
         "msgpack>=1.0.4",
@@ -48,6 +48,8 @@ setup(
             "import-linter",
             "mypy",
             "mypy-zope",
+            # Earlier ones spell 1e15 as 1e+015, which the tests of the page compare with.
+            "prometheus-client>=0.26",
             "pytest",
             "ruff",
             "treq",

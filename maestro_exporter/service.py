@@ -127,7 +127,7 @@ def make_exporter(
         version=maestro_exporter.__version__,
     )
     exporter = MultiService()
-    server = QuietSite(pages.resource())
+    server = QuietSite(pages.resource(), reactor=reactor)
     for address in settings.listen:
         Listener(address, server, reactor, settings.telemetry_path).setServiceParent(exporter)
     bridge.setServiceParent(exporter)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein import Klein
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 _METHODS = ["GET", "HEAD"]
 _TEXT = "text/plain; charset=utf-8"
@@ -67,7 +68,7 @@ class Pages:
 
     def resource(self) -> IResource:
         """Give what a `Site` can serve."""
-        return self._app.resource()
+        return _ReadableRequests(self._app.resource())
 
     def _root(self, request: IRequest) -> bytes:
         return _respond(request, 200, "text/html; charset=utf-8", self._landing_page)
@@ -81,7 +82,9 @@ class Pages:
 
     def _http_error(self, request: IRequest, failure: Failure) -> bytes:
         error: Any = failure.value  # what `handle_errors` was told
-        code = error.code or 500
+        if error.code is None or error.code < 400:
+            error = NotFound()  # a redirect from //metrics to /metrics is of no use to anybody
+        code = error.code
         for name, value in error.get_headers():
             if name == "Allow":
                 request.setHeader(name, value)
@@ -90,6 +93,25 @@ class Pages:
     def _defect(self, request: IRequest, failure: Failure) -> bytes:
         self.log.failure("A page could not be made", failure)
         return _respond(request, 500, _TEXT, b"500 Internal Server Error\n")
+
+
+class _ReadableRequests(Resource):
+    """Refuses what Klein would log a traceback for: a path or host that is not UTF-8."""
+
+    isLeaf = True
+
+    def __init__(self, pages: IResource) -> None:
+        super().__init__()
+        self._pages = pages
+
+    def render(self, request: IRequest) -> Any:
+        """Answer 400, or what the pages answer."""
+        try:
+            unquote_to_bytes(request.path).decode()
+            request.getRequestHostname().decode()
+        except UnicodeDecodeError:
+            return _respond(request, 400, _TEXT, b"400 Bad Request\n")
+        return self._pages.render(request)
 
 
 class QuietSite(Site):

@@ -214,7 +214,8 @@ class Server:
         if self.process is not None:
             self.stop()
         if kind is not None:  # pytest shows this with the failure
-            sys.stdout.write(f"--- output of {type(self).__name__}\n{self.output()}")
+            end = "".join(self.output().splitlines(keepends=True)[-60:])
+            sys.stdout.write(f"--- end of the output of {type(self).__name__}\n{end}")
         self._temporary.cleanup()
 
 

@@ -311,16 +311,13 @@ class StopTests(ExporterTestCase):
         self.assertFalse(any(part.running for part in exporter))
 
     def test_thread_is_left_behind_when_it_does_not_end(self) -> None:
-        """Stopping takes no longer than its patience, whatever the broker does."""
-        stopped: Any = self.start().stopService()
-        (port,) = self.reactor.ports.values()
-        assert port.closed is not None
-        port.closed.callback(None)
+        """Stopping the bridge takes no longer than its patience, which is no error."""
+        (bridge,) = (part for part in self.start() if isinstance(part, Bridge))
+        stopped: Any = bridge.stopService()
         self.reactor.advance(STOP_PATIENCE - 0.01)
         self.assertNoResult(stopped)
         self.reactor.advance(0.01)
-        self.successResultOf(stopped)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertIs(self.successResultOf(stopped), None)
 
     def test_stopping_when_not_started(self) -> None:
         """There is nothing to end."""
@@ -434,6 +431,7 @@ class RunServiceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
+        self.reactor.hasRun = False  # older ones say True from the start
         self.stdout, self.stderr = io.StringIO(), io.StringIO()
         self.patch(sys, "stdout", self.stdout)
         self.patch(sys, "stderr", self.stderr)
