@@ -119,9 +119,10 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"maestro-exporter: {error}\n")
         return 2
     everything = MultiService()
-    # The exporter comes first: if its port is taken, nothing is started.
-    make_exporter(settings, reactor).setServiceParent(everything)
+    # They start in this order; but the exporter's port is taken before any of them
+    # does, so that nothing is started when it cannot be.
     broker.setServiceParent(everything)
+    make_exporter(settings, reactor).setServiceParent(everything)
     pages = f"http://localhost:{settings.listen[0].port}{settings.telemetry_path}"
     scenario = Scenario(peers=options.peers, seed=options.seed, test_seconds=60, pause_seconds=15)
     Simulation(url, scenario, pages).setServiceParent(everything)

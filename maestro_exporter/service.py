@@ -36,7 +36,8 @@ from maestro_exporter.ingest import Ingest, rejections
 from maestro_exporter.metrics import ExporterState
 from maestro_exporter.notes import Topic
 from maestro_exporter.poller import Poller
-from maestro_exporter.settings import Address, Settings
+from maestro_exporter.settings import Settings
+from maestro_exporter.values import Address
 from maestro_exporter.web import Pages, QuietSite
 
 SUBSCRIPTIONS = {Topic.RESPONSES: 1, Topic.NOTIFICATIONS: 2}

@@ -8,32 +8,22 @@ the default; an empty value counts as not given.
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-DEFAULT_MQTT_PORT = 1883
+from maestro_exporter import values
+from maestro_exporter.values import Address
+
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("text", "json")
 
 
 class SettingsError(ValueError):
     """A setting is wrong.  `str()` is one line: the option, the value and what is allowed."""
-
-
-class Address(NamedTuple):
-    """A host name or IP address, and a TCP port.  An empty host means every IPv4 interface."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,88 +39,6 @@ class Settings:
     max_peers: int
     log_level: str
     log_format: str
-
-
-# ------------------------------------------------------------------ values
-# Each parser takes the text as given and raises ValueError saying what is allowed.
-
-
-#: A host name, or an IPv4 or IPv6 address.  Underscores are no host names, but in use.
-_HOST = re.compile(
-    r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*(?:%[a-z0-9._-]+)?"
-)
-
-
-def _broker(text: str) -> Address:
-    allowed = "give mqtt://host[:port]"
-    if re.search(r"[\x00-\x20\x7f]", text):  # some of which urlsplit would drop in silence
-        raise ValueError(allowed)
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        raise ValueError(allowed) from None
-    host = url.hostname or ""
-    if url.scheme != "mqtt" or port == 0 or not _HOST.fullmatch(host):
-        raise ValueError(allowed)
-    if url.username is not None or url.password is not None:
-        raise ValueError(f"{allowed}, without user name and password")
-    if url.path.strip("/") or url.query or url.fragment:
-        raise ValueError(f"{allowed}, with nothing behind it")
-    return Address(host, port or DEFAULT_MQTT_PORT)
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-            raise ValueError(f"give a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-_port = _integer(0, 65535)
-
-
-def _listen_address(text: str) -> Address:
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]*)):([0-9]{1,5})", text)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError("give host:port, [IPv6 address]:port or :port")
-    return Address(match[1] or match[2], int(match[3]))
-
-
-def _path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", text) or (text + "/").startswith(
-        "/-/"
-    ):
-        raise ValueError("give a path such as /metrics, outside /-/")
-    return text
-
-
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _duration(low: str, high: str) -> Callable[[str], float]:
-    def seconds(text: str) -> float:
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ms|s|m|h|)", text)
-        return float(match[1]) * _UNITS[match[2]] if match else math.nan
-
-    def parse(text: str) -> float:
-        value = seconds(text)
-        if not seconds(low) <= value <= seconds(high):
-            raise ValueError(f"give seconds, or a number with ms, s, m or h, from {low} to {high}")
-        return value
-
-    return parse
-
-
-def _one_of(words: Sequence[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"give one of {', '.join(words)}")
-        return text
-
-    return parse
 
 
 # ----------------------------------------------------------------- options
@@ -168,7 +76,7 @@ OPTIONS: tuple[Option, ...] = (
         "m",
         "MAESTRO_BROKER",
         "mqtt://localhost:1883",
-        _broker,
+        values.broker,
         "The Maestro broker, mqtt://host[:port].  [default: mqtt://localhost:1883]",
     ),
     Option(
@@ -176,7 +84,7 @@ OPTIONS: tuple[Option, ...] = (
         "p",
         "MAESTRO_EXPORTER_PORT",
         "9120",
-        _port,
+        values.port,
         "TCP port of the pages, on every IPv4 interface; 0 takes a free one.  [default: 9120]",
     ),
     Option(
@@ -184,7 +92,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_LISTEN_ADDRESS",
         "",
-        _listen_address,
+        values.listen_address,
         "Where to serve the pages instead: host:port, [IPv6 address]:port or :port; "
         "may be given several times.",
         repeatable=True,
@@ -194,7 +102,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_TELEMETRY_PATH",
         "/metrics",
-        _path,
+        values.path,
         "Path of the metrics.  [default: /metrics]",
     ),
     Option(
@@ -202,7 +110,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_INTERVAL",
         "10s",
-        _duration("100ms", "1h"),
+        values.duration("100ms", "1h"),
         "Time between two rounds of requests to the peers, in seconds or with a unit "
         "(500ms, 10s, 1m).  [default: 10s]",
     ),
@@ -211,7 +119,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_PEER_EXPIRY",
         "",
-        _duration("100ms", "24h"),
+        values.duration("100ms", "24h"),
         "Time without a reply after which a peer is down and its gauges vanish.  "
         "[default: 3 intervals]",
     ),
@@ -220,7 +128,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_PEER_FORGET",
         "15m",
-        _duration("0s", "8760h"),
+        values.duration("0s", "8760h"),
         "Time without a reply after which maestro_peer_up 0 vanishes too.  [default: 15m]",
     ),
     Option(
@@ -228,7 +136,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_MAX_PEERS",
         "10000",
-        _integer(1, 1_000_000),
+        values.integer(1, 1_000_000),
         "Most peers to know at a time; more are counted, not shown.  [default: 10000]",
     ),
     Option(
@@ -244,7 +152,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_LOG_LEVEL",
         "info",
-        _one_of(LOG_LEVELS),
+        values.one_of(LOG_LEVELS),
         "Least level to log: debug, info, warn, error.  [default: info]",
     ),
     Option(
@@ -252,7 +160,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_LOG_FORMAT",
         "text",
-        _one_of(LOG_FORMATS),
+        values.one_of(LOG_FORMATS),
         "Form of the log lines: text, json.  [default: text]",
     ),
 )
@@ -286,23 +194,23 @@ def load(given: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Sett
     if config is not None:
         sources.append(_file(Path(config.texts[-1])))
 
-    values: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for option in OPTIONS:
-        found = _first(sources, option.name) or _Given([option.default], f"--{option.name}")
-        parsed = [_parse(option, text, found.place) for text in found.texts if text]
-        values[option.name] = parsed if option.repeatable else (parsed[-1] if parsed else None)
+        chosen = _first(sources, option.name) or _Given([option.default], f"--{option.name}")
+        parsed = [_parse(option, text, chosen.place) for text in chosen.texts if text]
+        found[option.name] = parsed if option.repeatable else (parsed[-1] if parsed else None)
 
-    interval = values["interval"]
+    interval = found["interval"]
     settings = Settings(
-        broker=values["maestro-url"],
-        listen=_listen(sources, values),
-        telemetry_path=values["web.telemetry-path"],
+        broker=found["maestro-url"],
+        listen=_listen(sources, found),
+        telemetry_path=found["web.telemetry-path"],
         interval=interval,
-        peer_expiry=values["peer-expiry"] or 3 * interval,
-        peer_forget=values["peer-forget"],
-        max_peers=values["max-peers"],
-        log_level=values["log.level"],
-        log_format=values["log.format"],
+        peer_expiry=found["peer-expiry"] or 3 * interval,
+        peer_forget=found["peer-forget"],
+        max_peers=found["max-peers"],
+        log_level=found["log.level"],
+        log_format=found["log.format"],
     )
     if settings.peer_expiry < settings.interval:
         raise SettingsError(
@@ -316,14 +224,14 @@ def _first(sources: Sequence[_Source], name: str) -> _Given | None:
     return next((source[name] for source in sources if name in source), None)
 
 
-def _listen(sources: Sequence[_Source], values: Mapping[str, Any]) -> tuple[Address, ...]:
+def _listen(sources: Sequence[_Source], found: Mapping[str, Any]) -> tuple[Address, ...]:
     """The nearer source wins between the two options; in one source, the addresses do."""
     for source in sources:
         if _LISTEN in source:
-            return tuple(values[_LISTEN])
+            return tuple(found[_LISTEN])
         if _PORT in source:
             break
-    return (Address("", values[_PORT]),)
+    return (Address("", found[_PORT]),)
 
 
 def _parse(option: Option, text: str, place: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -101,15 +102,17 @@ for _option in OPTIONS:
 
 
 class _UnderTwistd(MultiService):
-    """The exporter, as twistd runs it: our log lines, and an error of one line.
+    """The exporter, as twistd runs it: our log lines, an error of one line, a clean exit.
 
     twistd takes the log observer from the application that this service is
-    added to, and shows a traceback when a service cannot start.
+    added to, shows a traceback when a service cannot start, and ends by the
+    signal that ended it, which a supervisor may take for a failure.
     """
 
-    def __init__(self, observer: ILogObserver | None) -> None:
+    def __init__(self, observer: ILogObserver | None, reactor: Any) -> None:
         super().__init__()
         self._observer = observer
+        self._reactor = reactor
 
     def setServiceParent(self, parent: Any) -> None:
         """Give the application its log observer."""
@@ -125,13 +128,22 @@ class _UnderTwistd(MultiService):
             sys.tracebacklimit = 0
             raise
 
+    def startService(self) -> None:
+        """Start, and make SIGTERM an ordinary end with status 0."""
+        super().startService()
+        # Once the reactor runs: it puts its own handlers in place when it begins to.
+        self._reactor.callLater(0, signal.signal, signal.SIGTERM, self._terminate)
+
+    def _terminate(self, _number: int, _frame: object) -> None:
+        self._reactor.callFromThread(self._reactor.stop)
+
 
 def makeService(options: Options) -> IService:
     """Give the service that twistd runs."""
     from twisted.internet import reactor
 
     settings = options.settings
-    service = _UnderTwistd(_observer(getattr(options, "parent", None) or {}, settings))
+    service = _UnderTwistd(_observer(getattr(options, "parent", None) or {}, settings), reactor)
     make_exporter(settings, reactor).setServiceParent(service)
     return service
 

@@ -29,8 +29,9 @@ from maestro_exporter.exposition import CONTENT_TYPE
 from maestro_exporter.foreground import run_service
 from maestro_exporter.poller import Poller
 from maestro_exporter.service import Listener, StartError, make_exporter, process_registry
-from maestro_exporter.settings import OPTIONS, Address, Settings, load
+from maestro_exporter.settings import OPTIONS, Settings, load
 from maestro_exporter.simulator import cli
+from maestro_exporter.values import Address
 from maestro_exporter.web import QuietSite
 
 DEFAULTS = load({}, {})

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.settings import OPTIONS, Address, Settings, SettingsError, load
+from maestro_exporter.settings import OPTIONS, Settings, SettingsError, load
+from maestro_exporter.values import Address
 
 DEFAULTS = Settings(
     broker=Address("localhost", 1883),

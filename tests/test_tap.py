@@ -20,8 +20,9 @@ import maestro_exporter
 from maestro_exporter import tap
 from maestro_exporter.poller import Poller
 from maestro_exporter.service import Listener, StartError
-from maestro_exporter.settings import OPTIONS, Address, Settings, load
+from maestro_exporter.settings import OPTIONS, Settings, load
 from maestro_exporter.tap import Options, makeService
+from maestro_exporter.values import Address
 
 _URL = "give mqtt://host[:port]"
 _PORT = "give a whole number from 0 to 65535"

@@ -36,7 +36,8 @@ def parse_url(url: str) -> tuple[str, int]:
     match = _URL.fullmatch(url)
     port = int(match["port"] or DEFAULT_PORT) if match else 0
     if match is None or not 1 <= port <= 65535:
-        raise ValueError(f"{url!r} is not mqtt://host[:port]")
+        shown = re.sub(r".*@", "***@", url, flags=re.DOTALL)  # that may be a password
+        raise ValueError(f"{shown!r} is not mqtt://host[:port]")
     return match["host"].strip("[]"), port
 
 

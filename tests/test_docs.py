@@ -1,0 +1,87 @@
+"""What the documents say is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from maestro_exporter.cluster import TYPES, Cluster
+from maestro_exporter.metrics import REJECTIONS, ExporterState, cluster_page, exporter_page
+from maestro_exporter.settings import OPTIONS, load
+
+pytestmark = pytest.mark.source
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists() else ""
+
+
+def families() -> set[str]:
+    """Give the names and labels of all families, as `name{label,label}`."""
+    snapshot = Cluster(expiry=1, forget=1, max_peers=1).snapshot()
+    versions = dict.fromkeys(("version", "python", "twisted", "paho", "prometheus_client"), "")
+    state = ExporterState(
+        broker_up=False,
+        connections=0,
+        connection_failures=0,
+        received_bytes=0,
+        sent_bytes=0,
+        notes_received={},
+        notes_rejected={},
+        interval=1,
+        expiry=1,
+        versions=versions,
+    )
+    pages = [*cluster_page(snapshot), *exporter_page(state)]
+    return {
+        family.name + (f"{{{','.join(family.labels)}}}" if family.labels else "")
+        for family, _ in pages
+    }
+
+
+def test_readme_names_every_metric() -> None:
+    """The README's tables list the families that there are, with their labels, and no others."""
+    listed = re.findall(r"^\| `(maestro_[^`]+)` \|", README, re.MULTILINE)
+
+    assert sorted(listed) == sorted(families())
+
+
+def test_readme_names_every_option() -> None:
+    """The README's table lists each option with its variable and its default."""
+    for option in OPTIONS:
+        (row,) = (line for line in README.splitlines() if f"`--{option.name}` |" in line)
+        assert f"`{option.variable}`" in row
+        assert not option.default or f"| `{option.default}` |" in row
+        assert not option.short or f"`-{option.short}`, " in row
+
+
+def test_readme_names_closed_sets() -> None:
+    """The README names every type of peer and every reason of rejection."""
+    for word in (*TYPES, *REJECTIONS):
+        assert f"`{word}`" in README
+
+
+def test_configuration_file() -> None:
+    """The configuration file that comes with the project is read, and says the defaults."""
+    path = str(ROOT / "etc" / "maestro-exporter-service.conf")
+
+    assert load({"config": [path]}, {}) == load({}, {})
+
+
+def test_lower_bounds() -> None:
+    """The lower bounds of setup.py are the versions that were tried."""
+    wanted = set(re.findall(r'"([a-z\[\]-]+)>=([0-9.]+)"', (ROOT / "setup.py").read_text("utf-8")))
+    tried = dict(
+        re.findall(
+            r"^([a-z\[\]-]+)==([0-9.]+)$",
+            (ROOT / "tests/oldest.txt").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    )
+
+    assert {name for name, _ in wanted} - {"prometheus-client"} <= set(tried)
+    for name, bound in wanted:
+        if (name, bound) == ("prometheus-client", "0.26"):
+            continue  # what the tests of the page are compared with
+        assert f"{tried[name]}.".startswith(f"{bound}."), name
