@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import Any, Protocol
 
 from maestro_exporter.notes.model import ErrorCode, NoteError, Reason, Role
@@ -89,63 +90,37 @@ class Text:
         objects.append(value)
 
 
-class Double:
-    """A floating-point number; integers are refused, as upstream does."""
+class Scalar:
+    """A value of one type and no other; where a double should be, upstream refuses integers."""
 
-    def read(self, objects: Iterator[Any]) -> float:
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def read(self, objects: Iterator[Any]) -> Any:
         value = next(objects)
-        if type(value) is not float:
-            raise malformed(f"{type(value).__name__} where a double should be")
+        if type(value) is not self._kind:
+            raise malformed(f"{type(value).__name__} where {self._kind.__name__} should be")
         return value
 
-    def write(self, value: float, objects: list[Any]) -> None:
-        objects.append(float(value))
-
-
-class Bool:
-    """A boolean."""
-
-    def read(self, objects: Iterator[Any]) -> bool:
-        value = next(objects)
-        if type(value) is not bool:
-            raise malformed(f"{type(value).__name__} where a boolean should be")
-        return value
-
-    def write(self, value: bool, objects: list[Any]) -> None:
+    def write(self, value: Any, objects: list[Any]) -> None:
+        if self._kind is float and type(value) is int:
+            value = float(value)  # an int is a float to Python's types, not to the wire
+        if type(value) is not self._kind:
+            raise ValueError(f"{value!r:.100} is no {self._kind.__name__}")
         objects.append(value)
 
 
-class Binary:
-    """Bytes."""
+class Code:
+    """An integer that stands for something; unknown ones stand for the default."""
 
-    def read(self, objects: Iterator[Any]) -> bytes:
-        value = next(objects)
-        if type(value) is not bytes:
-            raise malformed(f"{type(value).__name__} where binary data should be")
-        return value
+    def __init__(self, default: IntEnum) -> None:
+        self._default = default
+        self._known = {int(each): each for each in type(default)}
 
-    def write(self, value: bytes, objects: list[Any]) -> None:
-        objects.append(value)
+    def read(self, objects: Iterator[Any]) -> IntEnum:
+        return self._known.get(INT32.read(objects), self._default)
 
-
-class RoleCode:
-    """A 1.5 role; unknown codes are `OTHER`."""
-
-    def read(self, objects: Iterator[Any]) -> Role:
-        return _ROLES.get(INT32.read(objects), Role.OTHER)
-
-    def write(self, value: Role, objects: list[Any]) -> None:
-        INT32.write(value, objects)
-
-
-class ErrorCodeField:
-    """A 1.5 error code; unknown ones are `UNSPECIFIED`."""
-
-    def read(self, objects: Iterator[Any]) -> ErrorCode:
-        code = INT32.read(objects)
-        return ErrorCode.TRY_AGAIN if code == ErrorCode.TRY_AGAIN else ErrorCode.UNSPECIFIED
-
-    def write(self, value: ErrorCode, objects: list[Any]) -> None:
+    def write(self, value: IntEnum, objects: list[Any]) -> None:
         INT32.write(value, objects)
 
 
@@ -201,10 +176,9 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-_ROLES = {int(role): role for role in Role}
 INT16, INT32, INT64 = Int(16), Int(32), Int(64)
+ELAPSED = Elapsed()
 WORD = Text(MAX_WORD_LENGTH)
 TEXT = Text(MAX_PAYLOAD_BYTES)
-DOUBLE, BOOL, BINARY, ROLE = Double(), Bool(), Binary(), RoleCode()
-ERROR_CODE = ErrorCodeField()
-ELAPSED = Elapsed()
+DOUBLE, BOOL, BINARY = Scalar(float), Scalar(bool), Scalar(bytes)
+ROLE, ERROR_CODE = Code(Role.OTHER), Code(ErrorCode.UNSPECIFIED)
