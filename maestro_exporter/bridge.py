@@ -19,10 +19,9 @@ import socket
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -36,6 +35,8 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from maestro_exporter.deliveries import Delivery, DeliveryQueue
+
 KEEPALIVE = 15  # seconds; a frozen broker is noticed after about twice that
 CONNECT_TIMEOUT = 5.0  # seconds for each address of the broker
 LEAST_BACKOFF, MOST_BACKOFF = 1.0, 30.0  # seconds between two attempts to connect
@@ -44,22 +45,7 @@ BATCH_LENGTH = 1000  # deliveries taken in at a time, so that pages are served i
 QUEUE_LENGTH = 50_000  # deliveries
 QUEUE_BYTES = 64 * 1024 * 1024
 RESTART_DELAY = 1.0  # seconds until a network loop that ended is started again
-STOP_PATIENCE = 1.5  # seconds to wait for the network thread when stopping
-
-
-class Delivery(NamedTuple):
-    """One message from the broker.
-
-    Attributes:
-        topic, payload: as they came.
-        retained: the broker kept it for new subscribers; it is not news.
-        arrived: monotonic seconds, taken in the network thread.
-    """
-
-    topic: str
-    payload: bytes
-    retained: bool
-    arrived: float
+STOP_PATIENCE = 1.0  # seconds to wait for the network thread when stopping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,36 +88,6 @@ class DaemonThreadPool(ThreadPool):
     """
 
     threadFactory = _DaemonThread
-
-
-class _Queue:
-    """Deliveries on their way to the reactor: bounded in number and bytes, oldest out first."""
-
-    def __init__(self, length: int, size: int) -> None:
-        self._length, self._size = length, size
-        self._lock = threading.Lock()
-        self._deliveries: deque[Delivery] = deque()
-        self._bytes = 0
-
-    def put(self, delivery: Delivery) -> tuple[bool, int]:
-        """Add one; tell whether the queue was empty, and how many had to go for it."""
-        dropped = 0
-        with self._lock:
-            was_empty = not self._deliveries
-            self._deliveries.append(delivery)
-            self._bytes += len(delivery.payload)
-            while len(self._deliveries) > self._length or self._bytes > self._size:
-                self._bytes -= len(self._deliveries.popleft().payload)
-                dropped += 1
-        return was_empty, dropped
-
-    def take(self, most: int) -> tuple[list[Delivery], bool]:
-        """Remove and give the oldest; tell whether there are more."""
-        with self._lock:
-            count = min(most, len(self._deliveries))
-            taken = [self._deliveries.popleft() for _ in range(count)]
-            self._bytes -= sum(len(delivery.payload) for delivery in taken)
-            return taken, bool(self._deliveries)
 
 
 class Bridge(Service):
@@ -178,7 +134,7 @@ class Bridge(Service):
         # One id for all connections of this process: a broker that still holds
         # a dead one of ours then drops it for the new one.
         self._client_id = f"maestro-exporter-{uuid.uuid4()}"
-        self._queue = _Queue(QUEUE_LENGTH, QUEUE_BYTES)
+        self._queue = DeliveryQueue(QUEUE_LENGTH, QUEUE_BYTES)
         self._stopping = threading.Event()
         self._loop_ended: Deferred[None] | None = None
         self._stop: Deferred[None] | None = None
@@ -350,32 +306,34 @@ class Bridge(Service):
             return
         self._connections += 1
         self._connected = True
-        self._backoff = LEAST_BACKOFF
         self._say(LogLevel.info, "Connected to {broker}")
         client.subscribe(self._subscriptions)
 
     def _on_subscribe(
         self,
-        _client: Client,
+        client: Client,
         _userdata: object,
         _mid: int,
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        refused = [
-            topic
-            for (topic, _), reason in zip(self._subscriptions, reasons, strict=False)
-            if reason.is_failure
-        ]
-        if refused:
-            self._say(
-                LogLevel.error,
-                "{broker} refused the subscription to {topics}",
-                topics=", ".join(refused),
-            )
+        granted = [not reason.is_failure for reason in reasons]
+        if granted == [True] * len(self._subscriptions):
+            self._up = True
+            self._backoff = LEAST_BACKOFF
+            self._reactor.callFromThread(self._came_up)
             return
-        self._up = True
-        self._reactor.callFromThread(self._came_up)
+        # Tried again after a while, as all that fails: permissions may be mended.
+        self._failures += 1
+        topics = [topic for topic, _ in self._subscriptions]
+        refused = [topic for topic, ok in zip(topics, granted, strict=False) if not ok] or topics
+        self._say(
+            LogLevel.error,
+            "{broker} refused the subscription to {topics}",
+            topics=", ".join(refused),
+        )
+        self._connected = False
+        client.disconnect()
 
     def _on_disconnect(
         self,

@@ -34,87 +34,13 @@ from maestro_exporter.notes import (
     TestFailure,
     TestSuccess,
 )
+from maestro_exporter.snapshot import TYPES, Moment, Series, Snapshot
 
-#: What a peer can be; anything else that it says it is counts as `other`.
-TYPES = (
-    "sender",
-    "receiver",
-    "inspector",
-    "agent",
-    "data-server",
-    "reports-server",
-    "exporter",
-    "other",
-)
 _OTHER = "other"
 _TYPE_OF_ROLE = {role: role.name.lower().replace("_", "-") for role in Role}
 
 #: Rounds whose PINGs are still waited for; later answers to older ones are ignored.
 _ROUNDS_REMEMBERED = 16
-
-
-class Moment(NamedTuple):
-    """One instant on two clocks, both in seconds.
-
-    Attributes:
-        monotonic: never steps; all comparisons use it.
-        unix: wall clock since the epoch; shown to people, compared with nothing.
-    """
-
-    monotonic: float
-    unix: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """What is shown of the processes that share a peer name and type.
-
-    Attributes:
-        peer: `name@host`, or the name as sent before 1.5.
-        type: one of `TYPES`.
-        instances: processes that are up; 0 for a silent peer, which has no values.
-        last_reply: when one of them last answered.
-        count, connections, rate: sums over the processes, in messages, connections
-            and messages/s; None until a STATS reply has come.
-        ping: the largest one-way time, clock skew included, in ms; None until
-            a PING of ours was answered.
-    """
-
-    peer: str
-    type: str
-    instances: int
-    last_reply: Moment
-    count: int | None = None
-    connections: int | None = None
-    rate: float | None = None
-    ping: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """All that is known, at one instant; it does not change any more.
-
-    Attributes:
-        generation: grows with every change of the cluster; equal numbers, equal snapshots.
-        series: no two with the same peer and type; live ones first, in order of appearance.
-        peers_up: processes that are up, by type; every type is there.
-        peers_rejected: answers of processes that were not admitted since the start.
-        test_successes, test_failures, abnormal_disconnects: notifications since the start.
-        rounds: rounds asked since the start.
-        last_round: when the last complete round was asked; None before there is one.
-        last_round_replies: processes that answered during that round.
-    """
-
-    generation: int
-    series: tuple[Series, ...]
-    peers_up: Mapping[str, int]
-    peers_rejected: int
-    test_successes: int
-    test_failures: int
-    abnormal_disconnects: int
-    rounds: int
-    last_round: Moment | None
-    last_round_replies: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,6 +59,17 @@ class _Process:
     ping_round: int = 0
 
 
+#: Peer and type.
+_SeriesKey = tuple[str, str]
+
+
+class _Silent(NamedTuple):
+    """The last process of a peer that fell silent."""
+
+    id: str
+    last_heard: Moment
+
+
 class _Round(NamedTuple):
     number: int
     asked: Moment
@@ -146,8 +83,7 @@ class Cluster:
         forget: seconds of silence after which nothing of a peer is left; from its last answer.
         max_peers: most processes and silent peers that are remembered together.
 
-    Moments must not go backwards in monotonic time from one call to the next by
-    more than the network's reordering; nothing breaks if they do.
+    Calls come in the order of monotonic time; disorder delays an expiry by as much.
     """
 
     def __init__(self, *, expiry: float, forget: float, max_peers: int) -> None:
@@ -157,9 +93,11 @@ class Cluster:
         # By id, the longest silent first.
         self._processes: dict[str, _Process] = {}
         # The same processes by (peer, type), in order of appearance.
-        self._series: dict[tuple[str, str], dict[str, _Process]] = {}
-        # Last replies of peers without a process that is up, the longest silent first.
-        self._silent: dict[tuple[str, str], Moment] = {}
+        self._series: dict[_SeriesKey, dict[str, _Process]] = {}
+        # Peers without a process that is up, the longest silent first, and where the
+        # last process of each is to be found should its id speak again.
+        self._silent: dict[_SeriesKey, _Silent] = {}
+        self._silent_ids: dict[str, _SeriesKey] = {}
         self._rejected = 0
         self._notified: Counter[type[Note]] = Counter()
         # Rounds by the correlation of their requests; the newest is last.
@@ -211,14 +149,14 @@ class Cluster:
             self._leave_series(key, process)
             series = (process.peer, process.type)
             if series not in self._series:
-                self._silent.pop(series, None)
-                self._silent[series] = process.last_heard
+                self._silent[series] = _Silent(key, process.last_heard)
+                self._silent_ids[key] = series
             self._changed()
         while self._silent:
-            series, last_heard = next(iter(self._silent.items()))
-            if at.monotonic - last_heard.monotonic < self._forget:
+            series, silent = next(iter(self._silent.items()))
+            if at.monotonic - silent.last_heard.monotonic < self._forget:
                 break
-            del self._silent[series]
+            self._forget_silent(series)
             self._changed()
 
     # ------------------------------------------------------------- reading
@@ -242,8 +180,8 @@ class Cluster:
             peers_up[type_] += len(live)
             series.append(_summed(peer, type_, live))
         series += [
-            Series(peer=peer, type=type_, instances=0, last_reply=last_heard)
-            for (peer, type_), last_heard in self._silent.items()
+            Series(peer=peer, type=type_, instances=0, last_reply=silent.last_heard)
+            for (peer, type_), silent in self._silent.items()
         ]
         return Snapshot(
             generation=self._generation,
@@ -267,12 +205,13 @@ class Cluster:
     def _replaced(self, process: _Process, newest: _Process) -> bool:
         """Tell a dead predecessor from a process that shares its name.
 
-        The one has not spoken since the newest appeared, though it was asked:
-        in the round in which the newest appeared, or in a whole round since.
+        The one has not spoken since the newest appeared, though it was asked: in the
+        round in which the newest appeared, or in a whole round that the newest answered.
         """
-        return process.last_heard.monotonic < newest.first_heard.monotonic and (
-            process.last_round < newest.first_round or process.last_round < self._round - 1
+        asked_in_vain = process.last_round < newest.first_round or (
+            process.last_round < min(newest.last_round, self._round - 1)
         )
+        return asked_in_vain and process.last_heard.monotonic < newest.first_heard.monotonic
 
     # ---------------------------------------------------------------- notes
 
@@ -298,7 +237,7 @@ class Cluster:
             return round_.number if round_ else None
         if not self._uncorrelated_round or note.sender is None:
             return None
-        process = self._processes.get(_key(note.sender))
+        process = self._processes.get(_key(note.generation, note.sender))
         answered = process.ping_round if process is not None else 0
         return self._uncorrelated_round if answered < self._uncorrelated_round else None
 
@@ -314,14 +253,16 @@ class Cluster:
     def _heard(self, note: Reply, at: Moment, role: str | None = None) -> _Process | None:
         """Give the process that answered, up to date; None if it is not to be known."""
         sender = note.sender
-        key = _key(sender) if sender is not None else ""
+        key = _key(note.generation, sender) if sender is not None else ""
         if sender is None or not key:
             return None
         peer = _peer(note.generation, sender)
         process = self._processes.pop(key, None)
         if process is None:
             type_ = _type(sender, role)
-            if not self._make_room():
+            # Its old type goes, if it has changed its role in silence.
+            self._forget_silent(self._silent_ids.get(key, (peer, type_)))
+            if not self._make_room((peer, type_)):
                 self._rejected += 1
                 self._changed()
                 return None
@@ -350,19 +291,30 @@ class Cluster:
         self._changed()
         return process
 
-    def _make_room(self) -> bool:
-        """A peer that answers is worth more than the memory of one that does not."""
+    def _make_room(self, series: _SeriesKey) -> bool:
+        """Tell whether a process may join a series; who does not answer gives way to it."""
         if len(self._processes) + len(self._silent) < self._max_peers:
             return True
-        if not self._silent:
-            return False
-        del self._silent[next(iter(self._silent))]
-        return True
+        if self._silent:
+            self._forget_silent(next(iter(self._silent)))
+            return True
+        # At a restart, the predecessor must not lock its successor out.
+        for key, process in self._series.get(series, {}).items():
+            if process.last_round < self._round:
+                del self._processes[key]
+                self._leave_series(key, process)
+                return True
+        return False
+
+    def _forget_silent(self, series: _SeriesKey) -> None:
+        silent = self._silent.pop(series, None)
+        if silent is not None:
+            del self._silent_ids[silent.id]
 
     def _join_series(self, key: str, process: _Process) -> None:
         series = (process.peer, process.type)
         self._series.setdefault(series, {})[key] = process
-        self._silent.pop(series, None)
+        self._forget_silent(series)
 
     def _leave_series(self, key: str, process: _Process) -> None:
         series = (process.peer, process.type)
@@ -385,9 +337,9 @@ _ACTIONS: dict[type[Note], Callable[[Cluster, Any, Moment], None]] = {
 }
 
 
-def _key(sender: Sender) -> str:
-    """Give what tells processes apart; peers without an id can only go by their name."""
-    return sender.id or sender.name
+def _key(generation: Generation, sender: Sender) -> str:
+    """Give what tells processes apart: the id, else the name; empty where there is neither."""
+    return sender.id or (sender.name and _peer(generation, sender))
 
 
 def _peer(generation: Generation, sender: Sender) -> str:

@@ -15,12 +15,14 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.application.service import MultiService, Service
 
+from maestro_exporter import values
+from maestro_exporter.arguments import OneLineParser, argument
 from maestro_exporter.foreground import run_service
-from maestro_exporter.service import make_exporter
+from maestro_exporter.service import StartError, make_exporter
 from maestro_exporter.settings import SettingsError, load
 from maestro_exporter.simulator import Scenario, Script, SimulatedCluster
 
@@ -46,10 +48,17 @@ class EmbeddedBroker(Service):
         self._loop = asyncio.new_event_loop()
 
     def startService(self) -> None:
-        """Start the broker and wait until it listens."""
+        """Start the broker and wait until it listens.
+
+        Raises:
+            StartError: it does not.
+        """
         super().startService()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="broker").start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(START_PATIENCE)
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(START_PATIENCE)
+        except Exception as error:
+            raise StartError(f"the embedded broker does not start: {error}") from error
 
     def stopService(self) -> None:
         """Stop the broker, without waiting for long."""
@@ -129,15 +138,8 @@ def main(arguments: Sequence[str]) -> int:
     return run_service(everything, settings, reactor)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="maestro-exporter demo",
         description="Runs an MQTT broker, a simulated Maestro cluster and the exporter "
         "in one process, with nothing else needed, until Ctrl-C.",
@@ -147,21 +149,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--peers",
-        type=_peers,
+        type=argument(values.integer(1, 100)),
         default=20,
         metavar="N",
         help="simulated peers, 1 to 100  [default: 20]",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="another number, another story  [default: 0]"
+        "--seed",
+        type=argument(values.integer(0, 2**32 - 1)),
+        default=0,
+        help="seed of the simulation  [default: 0]",
     )
     return parser
-
-
-def _peers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f'"{text}": give a whole number from 1 to 100')
-    return int(text)
 
 
 def _free_port() -> int:

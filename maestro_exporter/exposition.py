@@ -16,8 +16,8 @@ from math import isfinite, isnan
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from maestro_exporter.cluster import Snapshot
 from maestro_exporter.metrics import ExporterState, Page, cluster_page, exporter_page
+from maestro_exporter.snapshot import Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

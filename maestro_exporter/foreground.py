@@ -33,10 +33,10 @@ def run_service(service: IService, settings: Settings, reactor: Any) -> int:
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     try:
         service.privilegedStartService()
+        service.startService()
     except StartError as error:
         sys.stderr.write(f"maestro-exporter: {error}\n")
         return FAILED_STATUS
-    reactor.callWhenRunning(service.startService)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 0

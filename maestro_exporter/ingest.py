@@ -7,13 +7,14 @@ and logged, a few lines a minute at most.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
-from maestro_exporter.bridge import Delivery
-from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.cluster import Cluster
+from maestro_exporter.deliveries import Delivery
 from maestro_exporter.notes import NoteError, Reason, decode
+from maestro_exporter.snapshot import Moment
 
 LOG_PERIOD = 60.0  # seconds between two lines about the same reason
 
@@ -84,8 +85,3 @@ class Ingest:
             reason=reason,
             period=LOG_PERIOD,
         )
-
-
-def rejections(ingest: Ingest, dropped: int) -> Mapping[str, int]:
-    """Give all deliveries that were not taken in, those that the queue dropped included."""
-    return {**ingest.rejected, "overload": dropped}

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from maestro_exporter.cluster import Series, Snapshot
-from maestro_exporter.notes import COMMANDS
+from maestro_exporter.notes import COMMANDS, Reason
+from maestro_exporter.snapshot import Series, Snapshot
 
-REJECTIONS = ("malformed", "oversized", "retained", "unknown_command", "overload")
+#: Why a delivery was not taken in.
+REJECTIONS = (*(reason.value for reason in Reason), "retained", "overload")
 
 
 class Family(NamedTuple):
@@ -219,8 +220,9 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Iterable[Sample]]], 
     (
         _counter(
             "maestro_exporter_notes_rejected_total",
-            "Deliveries that were not taken in: no valid note, too large, retained by the "
-            "broker, of an unknown command, or more than could be kept up with.",
+            "Deliveries that were not taken in: no valid note (or lost by a defect of the "
+            "exporter, which is logged), too large, of an unknown command, retained by the "
+            "broker, or more than could be kept up with.",
             "reason",
         ),
         lambda state: _counted(state.notes_rejected, REJECTIONS),
@@ -232,7 +234,8 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Iterable[Sample]]], 
     (
         _counter(
             "maestro_exporter_broker_connection_failures_total",
-            "Attempts to connect to the broker that failed or were refused.",
+            "Attempts to connect to the broker that failed, were refused, or were not allowed "
+            "to subscribe.",
         ),
         lambda state: _single(state.connection_failures),
     ),

@@ -14,8 +14,9 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.cluster import Cluster
 from maestro_exporter.notes import Generation, PingRequest, Request, StatsRequest, Topic, encode
+from maestro_exporter.snapshot import Moment
 
 EXPIRY_PERIOD = 1.0  # seconds between two looks at who is silent
 REQUEST_QOS = 1
@@ -102,7 +103,8 @@ class Poller(Service):
         if not self._send(Topic.PEERS, stats):
             return
         self._send(Topic.DAEMONS, stats)
-        # PING has no common form, so only those who are there are asked.
+        # PING has no common form: whose generation is not heard yet is not asked yet, but
+        # for 1.5, while nobody is.  So one round is three requests, whatever the generation.
         pinged = self._cluster.generations or {Generation.V1_5}
         self._cluster.begin_round(correlation_id, pinged, now)
         for generation in sorted(pinged, key=lambda each: each.value):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import time
 import uuid
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -30,13 +31,14 @@ from twisted.web.server import Site
 
 import maestro_exporter
 from maestro_exporter.bridge import Bridge, DaemonThreadPool
-from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.cluster import Cluster
 from maestro_exporter.exposition import CONTENT_TYPE, Exposition
-from maestro_exporter.ingest import Ingest, rejections
+from maestro_exporter.ingest import Ingest
 from maestro_exporter.metrics import ExporterState
 from maestro_exporter.notes import Topic
 from maestro_exporter.poller import Poller
 from maestro_exporter.settings import Settings
+from maestro_exporter.snapshot import Moment
 from maestro_exporter.values import Address
 from maestro_exporter.web import Pages, QuietSite
 
@@ -67,6 +69,7 @@ def make_exporter(
     *,
     pool: ThreadPool | None = None,
     registry: CollectorRegistry | None = None,
+    now: Callable[[], Moment] = now,
 ) -> MultiService:
     """Give the whole exporter, not started.
 
@@ -75,6 +78,7 @@ def make_exporter(
         reactor: runs it.
         pool: runs the MQTT network loop; by default one of its own.
         registry: collectors of the process; by default prometheus_client's.
+        now: gives the present moment.
 
     Starting it raises `StartError` when an address cannot be listened on.
     """
@@ -114,7 +118,7 @@ def make_exporter(
             received_bytes=link.received_bytes,
             sent_bytes=link.sent_bytes,
             notes_received=ingest.received,
-            notes_rejected=rejections(ingest, link.dropped),
+            notes_rejected={**ingest.rejected, "overload": link.dropped},
             interval=settings.interval,
             expiry=settings.peer_expiry,
             versions=versions,
@@ -158,8 +162,8 @@ class Listener(Service):
         failures: list[Failure] = []
         listening = _endpoint(self._address, self._reactor).listen(self._server)
         listening.addCallbacks(self._listening, failures.append)
-        for failure in failures:
-            raise StartError(_why_not(self._address, failure.value)) from None
+        if failures:
+            raise StartError(_why_not(self._address, failures[0].value)) from None
 
     def startService(self) -> None:
         """Listen, unless that was done already."""
@@ -186,19 +190,13 @@ class Listener(Service):
 def _endpoint(address: Address, reactor: Any) -> IStreamServerEndpoint:
     if ":" in address.host:
         return TCP6ServerEndpoint(reactor, address.port, interface=address.host)
-    return TCP4ServerEndpoint(reactor, address.port, interface=_ipv4(address.host))
-
-
-def _ipv4(host: str) -> str:
-    # Twisted wants a numeric interface.  Any other name would need a resolver
-    # before there is a reactor to run it.
-    return "127.0.0.1" if host == "localhost" else host
+    return TCP4ServerEndpoint(reactor, address.port, interface=address.host)
 
 
 def _why_not(address: Address, error: BaseException | None) -> str:
     reason = error.socketError if isinstance(error, CannotListenError) else error
     text = getattr(reason, "strerror", None) or str(reason)
-    return f"cannot listen on {address}: {text}; --port or --web.listen-address choose another"
+    return f"cannot listen on {address}: {text}; choose another with --port"
 
 
 def _versions() -> dict[str, str]:

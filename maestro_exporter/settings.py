@@ -20,10 +20,14 @@ from maestro_exporter.values import Address
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("text", "json")
+FORGET = 900.0  # seconds
 
 
 class SettingsError(ValueError):
-    """A setting is wrong.  `str()` is one line: the option, the value and what is allowed."""
+    """A setting is wrong.  `str()` says the option, the value and what is allowed, on one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +116,7 @@ OPTIONS: tuple[Option, ...] = (
         "10s",
         values.duration("100ms", "1h"),
         "Time between two rounds of requests to the peers, in seconds or with a unit "
-        "(500ms, 10s, 1m).  [default: 10s]",
+        "(500ms, 10s, 1m), 100ms to 1h.  [default: 10s]",
     ),
     Option(
         "peer-expiry",
@@ -120,16 +124,17 @@ OPTIONS: tuple[Option, ...] = (
         "MAESTRO_EXPORTER_PEER_EXPIRY",
         "",
         values.duration("100ms", "24h"),
-        "Time without a reply after which a peer is down and its gauges vanish.  "
-        "[default: 3 intervals]",
+        "Time without a reply after which a peer is down and its gauges vanish, "
+        "one interval to 24h.  [default: 3 intervals]",
     ),
     Option(
         "peer-forget",
         "",
         "MAESTRO_EXPORTER_PEER_FORGET",
-        "15m",
-        values.duration("0s", "8760h"),
-        "Time without a reply after which maestro_peer_up 0 vanishes too.  [default: 15m]",
+        "",
+        values.duration("100ms", "8760h"),
+        "Time without a reply after which maestro_peer_up 0 vanishes too, up to 8760h.  "
+        "[default: 15m, or 2 expiries where that is more]",
     ),
     Option(
         "max-peers",
@@ -137,7 +142,8 @@ OPTIONS: tuple[Option, ...] = (
         "MAESTRO_EXPORTER_MAX_PEERS",
         "10000",
         values.integer(1, 1_000_000),
-        "Most peers to know at a time; more are counted, not shown.  [default: 10000]",
+        "Most peers to know at a time, 1 to 1000000; more are counted, not shown.  "
+        "[default: 10000]",
     ),
     Option(
         _CONFIG,
@@ -201,23 +207,26 @@ def load(given: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Sett
         found[option.name] = parsed if option.repeatable else (parsed[-1] if parsed else None)
 
     interval = found["interval"]
-    settings = Settings(
+    expiry = found["peer-expiry"] or 3 * interval
+    forget = found["peer-forget"] or max(FORGET, 2 * expiry)
+    _check_order("--peer-expiry", expiry, "--interval", interval)
+    _check_order("--peer-forget", forget, "--peer-expiry", expiry)
+    return Settings(
         broker=found["maestro-url"],
         listen=_listen(sources, found),
         telemetry_path=found["web.telemetry-path"],
         interval=interval,
-        peer_expiry=found["peer-expiry"] or 3 * interval,
-        peer_forget=found["peer-forget"],
+        peer_expiry=expiry,
+        peer_forget=forget,
         max_peers=found["max-peers"],
         log_level=found["log.level"],
         log_format=found["log.format"],
     )
-    if settings.peer_expiry < settings.interval:
-        raise SettingsError(
-            f"--peer-expiry: {settings.peer_expiry:g} s is less than one --interval "
-            f"({settings.interval:g} s), so that every peer would be down between two rounds"
-        )
-    return settings
+
+
+def _check_order(longer: str, seconds: float, shorter: str, least: float) -> None:
+    if seconds < least:
+        raise SettingsError(f"{longer}: {seconds:g} s is less than {shorter} ({least:g} s)")
 
 
 def _first(sources: Sequence[_Source], name: str) -> _Given | None:
@@ -238,21 +247,13 @@ def _parse(option: Option, text: str, place: str) -> Any:
     try:
         return option.parse(text)
     except ValueError as error:
-        raise SettingsError(f'{place}: "{_shown(text)}": {error}') from None
-
-
-def _shown(value: str) -> str:
-    """Give a value for an error: one short line, without what may be a user name and password."""
-    return _escaped(re.sub(r".*@", "***@", value, flags=re.DOTALL))[:200]
+        raise SettingsError(f'{place}: "{values.shown(text)}": {error}') from None
 
 
 def one_line(message: str) -> str:
     """Give an error for people: one line, without what may be a user name and password."""
-    return _escaped(re.sub(r'[^\s"]+@', "***@", message))
-
-
-def _escaped(text: str) -> str:
-    return text.encode("unicode_escape", "surrogateescape").decode("ascii")
+    hidden = re.sub(r'[^\s"]+@', "***@", message)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in hidden)
 
 
 # ----------------------------------------------------------------- sources
@@ -277,7 +278,7 @@ def _environment(environ: Mapping[str, str]) -> _Source:
 
 
 def _file(path: Path) -> _Source:
-    shown = _shown(str(path))
+    shown = values.shown(str(path))
     source: _Source = {}
     for number, variable, text in _assignments(path, shown):
         option = _BY_VARIABLE.get(variable)
@@ -298,7 +299,7 @@ def _file(path: Path) -> _Source:
     return source
 
 
-#: `NAME=value`, or nothing, and a comment, as a shell reads a line.
+#: `NAME=value`, or nothing, and a comment: quotes and escapes as in a shell.
 _LINE = re.compile(
     r"""\s*(?:(?:export\s+)?([A-Za-z_]\w*)=((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*))?"""
     r"""\s*(?:(?<!\S)\#.*)?""",
@@ -307,7 +308,7 @@ _LINE = re.compile(
 
 
 def _assignments(path: Path, shown: str) -> Iterator[tuple[int, str, str]]:
-    """Give line number, name and value of each `NAME="value"`, read as a shell would."""
+    """Give line number, name and value of each `NAME="value"`; nothing in it is expanded."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:

@@ -30,7 +30,7 @@ USAGE_STATUS = 2
 
 
 class Options(usage.Options):
-    """The command line; once it is parsed, `settings` are there.  Parses, and does nothing else."""
+    """The command line; once it is parsed, `settings` are there.  Builds and starts nothing."""
 
     settings: Settings
 

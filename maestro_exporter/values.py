@@ -1,15 +1,16 @@
 """What may stand behind an option: text to value.
 
 Each parser takes the text as given, and raises ValueError saying what is allowed.
+`shown` gives such a text for the error.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 DEFAULT_MQTT_PORT = 1883
 
@@ -24,30 +25,38 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-#: A host name, or an IPv4 or IPv6 address.  Underscores are no host names, but in use.
-_HOST = re.compile(
-    r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*(?:%[a-z0-9._-]+)?"
-)
+_PORT = r"(?P<port>[0-9]{1,5})"
+_IPV6 = r"\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # underscores are in use
+_NAME = rf"(?P<name>{_LABEL}(?:\.{_LABEL})*\.?)"
+_URL = re.compile(rf"mqtt://(?:{_IPV6}|{_NAME})(?::{_PORT})?/?", re.IGNORECASE)
+_LISTEN = re.compile(rf"(?:{_IPV6}|{_NAME})?:{_PORT}")
 
 
 def broker(text: str) -> Address:
     """Parse `mqtt://host[:port]`."""
-    allowed = "give mqtt://host[:port]"
-    if re.search(r"[\x00-\x20\x7f]", text):  # some of which urlsplit would drop in silence
-        raise ValueError(allowed)
+    match = _URL.fullmatch(text)
+    port = int(match["port"] or DEFAULT_MQTT_PORT) if match else 0
+    if match is None or not 1 <= port <= 65535 or not _is_ipv6(match["ipv6"]):
+        without = ", without user name and password" if "@" in text else ""
+        raise ValueError(f"give mqtt://host[:port]{without}")
+    return Address((match["ipv6"] or match["name"]).lower(), port)
+
+
+def listen_address(text: str) -> Address:
+    """Parse `host:port`, `[IPv6 address]:port` or `:port`."""
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match["port"]) > 65535 or not _is_ipv6(match["ipv6"]):
+        raise ValueError("give host:port, [IPv6 address]:port or :port")
+    return Address(match["ipv6"] or match["name"] or "", int(match["port"]))
+
+
+def _is_ipv6(text: str | None) -> bool:
+    """Tell whether a text, if there is one, is an IPv6 address."""
     try:
-        url = urlsplit(text)
-        port = url.port
+        return not text or ipaddress.ip_address(text).version == 6
     except ValueError:
-        raise ValueError(allowed) from None
-    host = url.hostname or ""
-    if url.scheme != "mqtt" or port == 0 or not _HOST.fullmatch(host):
-        raise ValueError(allowed)
-    if url.username is not None or url.password is not None:
-        raise ValueError(f"{allowed}, without user name and password")
-    if url.path.strip("/") or url.query or url.fragment:
-        raise ValueError(f"{allowed}, with nothing behind it")
-    return Address(host, port or DEFAULT_MQTT_PORT)
+        return False
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:
@@ -62,14 +71,6 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 port = integer(0, 65535)
-
-
-def listen_address(text: str) -> Address:
-    """Parse `host:port`, `[IPv6 address]:port` or `:port`."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]*)):([0-9]{1,5})", text)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError("give host:port, [IPv6 address]:port or :port")
-    return Address(match[1] or match[2], int(match[3]))
 
 
 #: Segments that do not begin with a dot, outside /-/, where the health pages are.
@@ -111,3 +112,19 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Give a parser of numbers in a range."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{0,12})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"give a number from {low} to {high}")
+        return float(text)
+
+    return parse
+
+
+def shown(text: str) -> str:
+    """Cut a text for an error, and hide what may be a user name and password in it."""
+    return re.sub(r".*@", "***@", text, flags=re.DOTALL)[:200]

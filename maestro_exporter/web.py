@@ -96,7 +96,7 @@ class Pages:
 
 
 class _ReadableRequests(Resource):
-    """Refuses what Klein would log a traceback for: a path or host that is not UTF-8."""
+    """Refuses what Klein would log a traceback for: a path or host that cannot be read."""
 
     isLeaf = True
 
@@ -109,9 +109,9 @@ class _ReadableRequests(Resource):
         try:
             unquote_to_bytes(request.path).decode()
             request.getRequestHostname().decode()
-        except UnicodeDecodeError:
+            return self._pages.render(request)
+        except (UnicodeDecodeError, HTTPException):
             return _respond(request, 400, _TEXT, b"400 Bad Request\n")
-        return self._pages.render(request)
 
 
 class QuietSite(Site):

@@ -28,9 +28,9 @@ from maestro_exporter.bridge import (
     STOP_PATIENCE,
     Bridge,
     DaemonThreadPool,
-    Delivery,
     LinkStatus,
 )
+from maestro_exporter.deliveries import Delivery
 from tests.fakes import (
     REFUSED_SUBSCRIPTION,
     Event,
@@ -220,6 +220,33 @@ class ConnectionTests(BridgeTestCase):
         (line,) = self.log.lines(LogLevel.error)
         self.assertIn("/two", line)
         self.assertNotIn("/one", line)
+
+    def test_refused_subscription_is_tried_again(self) -> None:
+        """Permissions may be mended: the next connection asks again, after a growing wait."""
+
+        def refused() -> Iterator[Event]:
+            yield accept
+            yield grant(1, REFUSED_SUBSCRIPTION)
+
+        self.play(*[refused] * 4, brief)
+
+        self.assertEqual(5, self.bridge.status.connections)
+        self.assertEqual(4, self.bridge.status.failures)
+        self.assertEqual(1, self.ups)
+        self.assertEqual([2.0, 4.0, 8.0, 16.0], [high for _, high in self.bounds[:4]])
+        self.assertNotIn("lost", "".join(self.log.lines(LogLevel.warn)[:4]))
+
+    def test_link_stays_down_when_the_answer_is_too_short(self) -> None:
+        """A broker that answers for one of two topics has not granted both."""
+
+        def script() -> Iterator[Event]:
+            yield accept
+            yield grant(1)
+
+        self.play(script)
+
+        self.assertEqual(0, self.ups)
+        self.assertEqual(1, self.bridge.status.failures)
 
     def test_came_up_is_called_in_reactor_thread(self) -> None:
         """The network thread leaves it to the reactor to call back."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.cluster import TYPES, Cluster, Moment, Series, Snapshot
+from maestro_exporter.cluster import Cluster
 from maestro_exporter.notes import (
     AbnormalDisconnect,
     Generation,
@@ -22,6 +22,7 @@ from maestro_exporter.notes import (
     TestFailure,
     TestSuccess,
 )
+from maestro_exporter.snapshot import TYPES, Moment, Series, Snapshot
 
 EXPIRY = 30.0
 FORGET = 900.0
@@ -183,7 +184,11 @@ class StatsTests(ClusterTestCase):
         """Peers without an id are told apart by their names."""
         self.tell(1, old_stats("", "one", "sender"), old_stats("", "two", "sender"))
 
-        self.assertEqual(["one", "two"], [each.peer for each in self.series(1)])
+        self.tell(1, stats(worker("", host="h1")), stats(worker("", host="h2")))
+
+        self.assertEqual(
+            ["one", "two", "worker@h1", "worker@h2"], [each.peer for each in self.series(1)]
+        )
 
 
 class PeerTypeTests(ClusterTestCase):
@@ -243,6 +248,27 @@ class PeerTypeTests(ClusterTestCase):
         self.tell(1, ping(Sender(id="a", name="standalone"), 2, correlation, V1_4))
 
         self.assertEqual([("standalone", "sender", 1)], self.names(1))
+
+
+class SilentRoleChangeTests(ClusterTestCase):
+    def test_role_change_in_silence(self) -> None:
+        """A peer that comes back from silence in another role leaves nothing of the old one."""
+        self.tell(0, stats(worker("a", Role.SENDER)))
+        self.series(40)
+        self.tell(41, stats(worker("a", Role.RECEIVER)))
+
+        self.assertEqual([("worker@node", "receiver", 1)], self.names(41))
+
+    def test_forgotten_ids(self) -> None:
+        """An id that comes back after it was forgotten is a new process, and harms nobody."""
+        self.tell(0, stats(worker("a", Role.SENDER)))
+        self.tell(890, stats(worker("b", Role.SENDER, host="other")))
+        self.series(900)
+        self.tell(901, stats(worker("a", Role.RECEIVER)))
+
+        self.assertEqual(
+            [("worker@other", "sender", 1), ("worker@node", "receiver", 1)], self.names(901)
+        )
 
 
 class SharedNameTests(ClusterTestCase):
@@ -329,6 +355,16 @@ class RestartTests(ClusterTestCase):
         self.tell(10.2, stats(worker("first"), count=10))
 
         self.assertEqual([11], [each.count for each in self.series(10.2)])
+
+    def test_nobody_answers(self) -> None:
+        """When nobody answers, no process is taken for the successor of another."""
+        self.ask(0)
+        self.tell(0.1, stats(worker("a"), count=1))
+        self.tell(0.2, stats(worker("b"), count=2))
+        self.ask(10)
+        self.ask(20)
+
+        self.assertEqual([3], [each.count for each in self.series(20)])
 
     def test_no_trace_of_the_predecessor(self) -> None:
         """The predecessor's expiry leaves no silent peer beside its living successor."""
@@ -420,6 +456,21 @@ class CapTests(ClusterTestCase):
 
         self.assertEqual([("worker@c", "sender", 1), ("worker@b", "sender", 0)], self.names(40))
         self.assertEqual(0, self.snapshot(40).peers_rejected)
+
+    def test_successor_of_a_dead_process(self) -> None:
+        """A restarted peer takes the place of its predecessor also when all places are taken."""
+        self.ask(0)
+        for name in ("a", "b"):
+            self.tell(1, stats(worker(name, host=name), count=1))
+        self.ask(10)
+        self.tell(11, stats(worker("new", host="a"), count=2))
+        self.tell(11, stats(worker("c", host="c")))
+
+        self.assertEqual(
+            [("worker@a", 2), ("worker@b", 1)],
+            sorted((each.peer, each.count) for each in self.series(11)),
+        )
+        self.assertEqual(1, self.snapshot(11).peers_rejected)
 
     def test_many_ids(self) -> None:
         """However many ids come and go, no more than the cap is remembered."""

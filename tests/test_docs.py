@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from maestro_exporter.cluster import TYPES, Cluster
+from maestro_exporter.cluster import Cluster
 from maestro_exporter.metrics import REJECTIONS, ExporterState, cluster_page, exporter_page
 from maestro_exporter.settings import OPTIONS, load
+from maestro_exporter.snapshot import TYPES
 
 pytestmark = pytest.mark.source
 

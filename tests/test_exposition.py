@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.cluster import Cluster
 from maestro_exporter.exposition import Exposition, encode
 from maestro_exporter.metrics import (
     REJECTIONS,
@@ -28,6 +28,7 @@ from maestro_exporter.metrics import (
     exporter_page,
 )
 from maestro_exporter.notes import COMMANDS, Generation, PingResponse, Role, Sender, StatsResponse
+from maestro_exporter.snapshot import Moment
 
 #: The sample output of Maestro's own documentation, to the letter.
 SEED = Path(__file__).parent / "golden" / "seed.prom"
@@ -215,7 +216,7 @@ class ExpositionTests(SynchronousTestCase):
         )
 
     def test_no_family_twice(self) -> None:
-        """Each family has one header, and new names keep Prometheus' rules for units."""
+        """Each family has one header."""
         page = self.exposition.render().decode()
         names = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE ")]
 

@@ -9,10 +9,11 @@ import msgpack
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.bridge import Delivery
-from maestro_exporter.cluster import Cluster, Moment
-from maestro_exporter.ingest import LOG_PERIOD, Ingest, rejections
+from maestro_exporter.cluster import Cluster
+from maestro_exporter.deliveries import Delivery
+from maestro_exporter.ingest import LOG_PERIOD, Ingest
 from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Note, TestSuccess, Topic
+from maestro_exporter.snapshot import Moment
 from tests.fakes import Log
 from tests.wire_vectors import V1_3, V1_4, V1_5, find_vector, load_vectors
 
@@ -176,13 +177,6 @@ class RejectedTests(IngestTestCase):
         counted = self.ingest.received.total() + self.ingest.rejected.total()
         self.assertEqual(len(payloads), counted)
         self.assertGreater(self.ingest.rejected["malformed"], 2000)
-
-    def test_rejections_include_what_the_queue_dropped(self) -> None:
-        """All deliveries that were not taken in are told together."""
-        self.receive(MALFORMED)
-
-        self.assertEqual({"malformed": 1, "overload": 7}, rejections(self.ingest, 7))
-        self.assertEqual({"malformed": 1}, self.ingest.rejected)
 
 
 class LogTests(IngestTestCase):

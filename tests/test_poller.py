@@ -7,12 +7,13 @@ from itertools import count
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.cluster import Cluster, Moment
+from maestro_exporter.cluster import Cluster
 from maestro_exporter.notes import Generation, Note, Reply, decode
 from maestro_exporter.notes import StatsResponse as Stats
 from maestro_exporter.notes.model import Sender
 from maestro_exporter.notes.requests import PingRequest, StatsRequest
 from maestro_exporter.poller import EXPIRY_PERIOD, Poller
+from maestro_exporter.snapshot import Moment
 from tests.wire_vectors import V1_3, V1_4, V1_5
 
 INTERVAL = 10.0

@@ -18,21 +18,26 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import ILogObserver, LogEvent, Logger, formatEvent
+from twisted.logger import ILogObserver, LogEvent, Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import maestro_exporter
 from maestro_exporter import demo, foreground, main, service, tap
-from maestro_exporter.bridge import STOP_PATIENCE, Bridge
+from maestro_exporter.bridge import KEEPALIVE, STOP_PATIENCE, Bridge, LinkStatus
+from maestro_exporter.deliveries import Delivery
 from maestro_exporter.exposition import CONTENT_TYPE
 from maestro_exporter.foreground import run_service
+from maestro_exporter.ingest import Ingest
+from maestro_exporter.notes import Generation, Role, Sender, StatsResponse, Topic, encode
 from maestro_exporter.poller import Poller
 from maestro_exporter.service import Listener, StartError, make_exporter, process_registry
 from maestro_exporter.settings import OPTIONS, Settings, load
 from maestro_exporter.simulator import cli
+from maestro_exporter.snapshot import Moment
 from maestro_exporter.values import Address
 from maestro_exporter.web import QuietSite
+from tests.servers import Samples, parse_samples
 
 DEFAULTS = load({}, {})
 
@@ -176,11 +181,11 @@ class ListenTests(ExporterTestCase):
         self.assertEqual(self.listens(), [("", 9120)])
 
     def test_interface_of_an_address(self) -> None:
-        """IPv4 and IPv6 addresses are interfaces; localhost is the one of IPv4."""
+        """IPv4 and IPv6 addresses and host names are interfaces."""
         for host, interface in (
             ("127.0.0.1", "127.0.0.1"),
             ("0.0.0.0", "0.0.0.0"),
-            ("localhost", "127.0.0.1"),
+            ("localhost", "localhost"),
             ("::1", "::1"),
             ("::", "::"),
         ):
@@ -251,8 +256,7 @@ class CannotListenTests(ExporterTestCase):
         self.taken("", 9120, OSError(errno.EADDRINUSE, "Address already in use"))
         self.assertEqual(
             str(self.assertRaises(StartError, self.make().privilegedStartService)),
-            "cannot listen on :9120: Address already in use; "
-            "--port or --web.listen-address choose another",
+            "cannot listen on :9120: Address already in use; choose another with --port",
         )
 
     def test_error_when_an_ipv6_port_may_not_be_used(self) -> None:
@@ -262,8 +266,7 @@ class CannotListenTests(ExporterTestCase):
             str(
                 self.assertRaises(StartError, self.make(Address("::1", 80)).privilegedStartService)
             ),
-            "cannot listen on [::1]:80: Permission denied; "
-            "--port or --web.listen-address choose another",
+            "cannot listen on [::1]:80: Permission denied; choose another with --port",
         )
 
     def test_error_when_the_reason_has_no_number(self) -> None:
@@ -332,6 +335,157 @@ class StopTests(ExporterTestCase):
         self.assertIs(listener.stopService(), None)
 
 
+class FakeBridge(Service):
+    """A bridge to nowhere, which keeps what it was given.
+
+    Attributes:
+        published: topics that were published to.
+    """
+
+    made: FakeBridge
+
+    def __init__(self, host: str, port: int, subscriptions: Any, **joints: Any) -> None:
+        FakeBridge.made = self
+        self.broker = (host, port)
+        self.subscriptions = subscriptions
+        self.joints = joints
+        self.published: list[str] = []
+        self.status = LinkStatus(
+            up=True, connections=2, failures=3, received_bytes=4, sent_bytes=5, dropped=6
+        )
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+        self.published.append(topic)
+        return True
+
+
+class WiringTests(ExporterTestCase):
+    """What goes from part to part, in a whole exporter whose bridge leads nowhere."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(service, "Bridge", FakeBridge)
+        self.at = 1000.0
+
+    def start(self, *listen: Address, **settings: Any) -> MultiService:
+        pool: Any = self.pool
+        exporter = make_exporter(
+            replace(DEFAULTS, **settings),
+            self.reactor,
+            pool=pool,
+            now=lambda: Moment(self.at, self.at + 1e9),
+        )
+        exporter.privilegedStartService()
+        exporter.startService()
+        return exporter
+
+    def hear(self, *hosts: str) -> None:
+        """Let a worker on each host answer STATS."""
+        payloads = [
+            encode(
+                StatsResponse(
+                    generation=Generation.V1_5,
+                    correlation_id="c",
+                    message_id="m",
+                    sender=Sender(id=host, name="worker", host=host, role=Role.SENDER),
+                    child_count=1,
+                    role_info="",
+                    stats_type=0,
+                    timestamp="0",
+                    count=2,
+                    rate=3.0,
+                    latency=0.0,
+                )
+            )
+            for host in hosts
+        ]
+        FakeBridge.made.joints["receive"](
+            [Delivery(Topic.RESPONSES, payload, False, self.at) for payload in payloads]
+        )
+
+    def samples(self) -> Samples:
+        return parse_samples(self.get(b"/metrics")[1])
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.samples().get((name, frozenset(labels.items())))
+
+    def test_bridge_is_told_what_to_connect_to(self) -> None:
+        """The broker is that of the settings; results are heard with QoS 2, answers with 1."""
+        self.start(broker=Address("broker.test", 1884))
+        self.assertEqual(FakeBridge.made.broker, ("broker.test", 1884))
+        self.assertEqual(
+            FakeBridge.made.subscriptions, {"/mpt/maestro": 1, "/mpt/notifications": 2}
+        )
+        self.assertIs(FakeBridge.made.joints["pool"], self.pool)
+        self.assertIs(FakeBridge.made.joints["reactor"], self.reactor)
+
+    def test_link_is_on_the_page(self) -> None:
+        """Each number of the link stands under its own name."""
+        self.start()
+        self.assertEqual(
+            [
+                self.value("maestro_up"),
+                self.value("maestro_exporter_broker_connections_total"),
+                self.value("maestro_exporter_broker_connection_failures_total"),
+                self.value("maestro_exporter_broker_received_bytes_total"),
+                self.value("maestro_exporter_broker_sent_bytes_total"),
+                self.value("maestro_exporter_notes_rejected_total", reason="overload"),
+            ],
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        )
+
+    def test_deliveries_reach_the_page(self) -> None:
+        """What the bridge hands over is on the next page, with its time on both clocks."""
+        self.start()
+        self.hear("node")
+        labels = {"peer": "worker@node", "type": "sender"}
+        self.assertEqual(self.value("maestro_message_count", **labels), 2.0)
+        self.assertEqual(
+            self.value("maestro_peer_last_reply_timestamp_seconds", **labels), 1000001000.0
+        )
+        self.assertEqual(self.value("maestro_exporter_notes_received_total", command="stats"), 1.0)
+
+    def test_rejections_reach_the_page(self) -> None:
+        """What is no note is counted there."""
+        self.start()
+        self.patch(Ingest, "log", Logger("test", observer=LogPublisher()))
+        FakeBridge.made.joints["receive"]([Delivery(Topic.RESPONSES, b"", False, self.at)])
+        self.assertEqual(
+            self.value("maestro_exporter_notes_rejected_total", reason="malformed"), 1.0
+        )
+
+    def test_expiry_and_forgetting_follow_the_settings(self) -> None:
+        """A silent peer is down after the expiry, and gone after the time to forget."""
+        self.start(interval=5.0, peer_expiry=20.0, peer_forget=50.0)
+        self.hear("node")
+        labels = {"peer": "worker@node", "type": "sender"}
+        seen = []
+        for self.at in (1019.0, 1021.0, 1049.0, 1051.0):
+            self.reactor.advance(1.0)
+            seen.append(self.value("maestro_peer_up", **labels))
+        self.assertEqual(seen, [1.0, 0.0, 0.0, None])
+
+    def test_peers_are_limited_by_the_settings(self) -> None:
+        """No more than --max-peers are on the page."""
+        self.start(max_peers=2)
+        self.hear("one", "two", "three")
+        self.assertEqual(self.value("maestro_peers", type="sender"), 2.0)
+        self.assertEqual(self.value("maestro_exporter_peers_rejected_total"), 1.0)
+
+    def test_link_that_comes_up_begins_a_round(self) -> None:
+        """The peers are asked as soon as the bridge says that it is up."""
+        self.start()
+        FakeBridge.made.joints["came_up"]()
+        self.assertEqual(FakeBridge.made.published, ["/mpt/peer", "/mpt/daemon", "/mpt/peer"])
+        self.assertEqual(self.value("maestro_exporter_rounds_total"), 1.0)
+
+    def test_process_is_on_the_page(self) -> None:
+        """Where no registry is given, the page has the metrics of the process and of Python."""
+        self.start()
+        names = {name for name, _ in self.samples()}
+        self.assertTrue({"process_start_time_seconds", "python_info"} <= names, names)
+
+
 class PartsTests(ExporterTestCase):
     """How the parts are joined."""
 
@@ -387,6 +541,11 @@ class PartsTests(ExporterTestCase):
         self.reactor.pump([1.0] * 30)
         self.assertEqual(len(self.reactor.getDelayedCalls()), 2)
         self.assertEqual(self.get(b"/metrics")[0].code, 200)
+
+    def test_promises_about_the_link(self) -> None:
+        """A frozen broker is noticed in half a minute, and a stop takes less than two seconds."""
+        self.assertEqual(KEEPALIVE, 15)
+        self.assertLess(STOP_PATIENCE, 2)
 
     def test_process_registry(self) -> None:
         """It has the process, the platform and the garbage collector, and is no shared one."""

@@ -30,7 +30,7 @@ _LISTEN = "give host:port, [IPv6 address]:port or :port"
 _PATH = "give a path such as /metrics, outside /-/"
 _INTERVAL = "give seconds, or a number with ms, s, m or h, from 100ms to 1h"
 _EXPIRY = "give seconds, or a number with ms, s, m or h, from 100ms to 24h"
-_FORGET = "give seconds, or a number with ms, s, m or h, from 0s to 8760h"
+_FORGET = "give seconds, or a number with ms, s, m or h, from 100ms to 8760h"
 _PEERS = "give a whole number from 1 to 1000000"
 _LEVEL = "give one of debug, info, warn, error"
 _FORMAT = "give one of text, json"
@@ -73,8 +73,8 @@ GOOD: tuple[tuple[str, str, str, object], ...] = (
     ("interval", "3600", "interval", 3600.0),
     ("peer-expiry", "10s", "peer_expiry", 10.0),
     ("peer-expiry", "24h", "peer_expiry", 86400.0),
-    ("peer-forget", "0", "peer_forget", 0.0),
-    ("peer-forget", "0s", "peer_forget", 0.0),
+    ("peer-forget", "31", "peer_forget", 31.0),
+    ("peer-forget", "1h", "peer_forget", 3600.0),
     ("peer-forget", "8760h", "peer_forget", 31536000.0),
     ("max-peers", "1", "max_peers", 1),
     ("max-peers", "1000000", "max_peers", 1000000),
@@ -104,9 +104,9 @@ BAD: tuple[tuple[str, str, str], ...] = (
     ("maestro-url", "mqtt://ho st", _URL),
     ("maestro-url", "mqtt://one,two", _URL),
     ("maestro-url", "mqtt://-host", _URL),
-    ("maestro-url", "mqtt://host/topic", f"{_URL}, with nothing behind it"),
-    ("maestro-url", "mqtt://host?x=1", f"{_URL}, with nothing behind it"),
-    ("maestro-url", "mqtt://host#x", f"{_URL}, with nothing behind it"),
+    ("maestro-url", "mqtt://host/topic", f"{_URL}"),
+    ("maestro-url", "mqtt://host?x=1", f"{_URL}"),
+    ("maestro-url", "mqtt://host#x", f"{_URL}"),
     ("port", "-1", _PORT),
     ("port", "+1", _PORT),
     ("port", "65536", _PORT),
@@ -158,6 +158,7 @@ BAD: tuple[tuple[str, str, str], ...] = (
     ("peer-expiry", "86401", _EXPIRY),
     ("peer-expiry", "soon", _EXPIRY),
     ("peer-forget", "-1s", _FORGET),
+    ("peer-forget", "0", _FORGET),
     ("peer-forget", "8761h", _FORGET),
     ("peer-forget", "never", _FORGET),
     ("max-peers", "0", _PEERS),
@@ -176,13 +177,13 @@ SECRET: tuple[tuple[str, str, str], ...] = (
     ("mqtt://joe@host:1884", "***@host:1884", f"{_URL}, without user name and password"),
     ("mqtt://:hunter2@host", "***@host", f"{_URL}, without user name and password"),
     ("mqtt://joe:hun@ter2@host", "***@host", f"{_URL}, without user name and password"),
-    ("mqtt://joe:hunter2@host:x", "***@host:x", _URL),
-    ("mqtt://joe:hunter2@", "***@", _URL),
-    ("mqtt://joe:hun/ter2@host", "***@host", _URL),
-    ("mqtt://joe:hun#ter2@host", "***@host", _URL),
-    ("mqtt://joe:hun?ter2@host", "***@host", _URL),
-    ("http://joe:hunter2@host", "***@host", _URL),
-    ("joe:hunter2@host", "***@host", _URL),
+    ("mqtt://joe:hunter2@host:x", "***@host:x", f"{_URL}, without user name and password"),
+    ("mqtt://joe:hunter2@", "***@", f"{_URL}, without user name and password"),
+    ("mqtt://joe:hun/ter2@host", "***@host", f"{_URL}, without user name and password"),
+    ("mqtt://joe:hun#ter2@host", "***@host", f"{_URL}, without user name and password"),
+    ("mqtt://joe:hun?ter2@host", "***@host", f"{_URL}, without user name and password"),
+    ("http://joe:hunter2@host", "***@host", f"{_URL}, without user name and password"),
+    ("joe:hunter2@host", "***@host", f"{_URL}, without user name and password"),
 )
 
 #: Lines of a configuration file, and the broker's port that they give.
@@ -318,7 +319,9 @@ class OptionsTableTests(SynchronousTestCase):
             if option.default:
                 self.assertTrue(option.help.endswith(f"  [default: {option.default}]"), option.name)
             else:
-                self.assertTrue(option.help.endswith((".", "  [default: 3 intervals]")))
+                self.assertRegex(
+                    option.help, r"(\.|  \[default: 3 intervals\]|\[default: 15m, or .*\])$"
+                )
 
     def test_default_is_allowed(self) -> None:
         """A default may be given by hand with no other effect."""
@@ -340,12 +343,15 @@ class ValueTests(SettingsTestCase):
         self.assertEqual(load({}, {}), DEFAULTS)
 
     def test_settings_when_a_value_is_allowed(self) -> None:
-        """A value on the command line decides its field, and no other but the expiry."""
+        """A value on the command line decides its field, and what follows from it."""
         for name, text, field, value in GOOD:
             settings = load({name: [text]}, {})
             expected = dataclasses.replace(DEFAULTS, **{field: value})  # type: ignore[arg-type]
             if field == "interval":
                 expected = dataclasses.replace(expected, peer_expiry=3 * settings.interval)
+            if field in ("interval", "peer_expiry"):
+                forget = max(900.0, 2 * expected.peer_expiry)
+                expected = dataclasses.replace(expected, peer_forget=forget)
             self.assertEqual(settings, expected, f"--{name} {text}")
 
     def test_error_when_a_value_is_not_allowed(self) -> None:
@@ -415,14 +421,29 @@ class ExpiryTests(SettingsTestCase):
         """Peers that would be down between two rounds are a mistake."""
         self.assertEqual(
             self.error(given(interval="1m", peer_expiry="59.5s")),
-            "--peer-expiry: 59.5 s is less than one --interval (60 s), "
-            "so that every peer would be down between two rounds",
+            "--peer-expiry: 59.5 s is less than --interval (60 s)",
         )
+
+    def test_forget_is_two_expiries_when_that_is_more(self) -> None:
+        """A silent peer is shown as silent for a while, however long the expiry is."""
+        self.assertEqual(load(given(peer_expiry="20m"), {}).peer_forget, 2400.0)
+        self.assertEqual(load(given(peer_expiry="1m"), {}).peer_forget, 900.0)
+
+    def test_error_when_forget_is_less_than_the_expiry(self) -> None:
+        """A peer that would be forgotten before it is down is a mistake."""
+        self.assertEqual(
+            self.error(given(peer_expiry="20m", peer_forget="15m")),
+            "--peer-forget: 900 s is less than --peer-expiry (1200 s)",
+        )
+
+    def test_error_when_a_value_is_not_ascii(self) -> None:
+        """What can be read is shown as it is, what cannot is escaped once."""
+        self.assertIn('"é\\x1b":', self.error(given(interval="é\x1b")))
 
     def test_error_when_the_two_come_from_different_sources(self) -> None:
         """What counts is what is in force."""
         error = self.error(given(interval="1m"), {"MAESTRO_EXPORTER_PEER_EXPIRY": "30s"})
-        self.assertIn("30 s is less than one --interval (60 s)", error)
+        self.assertIn("30 s is less than --interval (60 s)", error)
 
 
 class ListenTests(SettingsTestCase):

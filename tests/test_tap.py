@@ -75,7 +75,7 @@ BAD: tuple[tuple[Sequence[str], str], ...] = (
     ),
     (["--interval", "0"], f'--interval: "0": {_TIME} 100ms to 1h'),
     (["--peer-expiry", "0"], f'--peer-expiry: "0": {_TIME} 100ms to 24h'),
-    (["--peer-forget", "x"], f'--peer-forget: "x": {_TIME} 0s to 8760h'),
+    (["--peer-forget", "x"], f'--peer-forget: "x": {_TIME} 100ms to 8760h'),
     (["--max-peers", "0"], '--max-peers: "0": give a whole number from 1 to 1000000'),
     (["--config", "/does/not/exist"], "--config: /does/not/exist: No such file or directory"),
     (["--log.level", "loud"], '--log.level: "loud": give one of debug, info, warn, error'),

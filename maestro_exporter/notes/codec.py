@@ -8,8 +8,9 @@ made by upstream's own serializers (`tests/wire/`).
 
 The decoder takes what upstream's takes: any integer width that fits the
 field's range, float32 for a double, bin for a string, invalid UTF-8 as U+FFFD,
-objects after the note's last field.  It also takes what C peers and old Java
-peers really send: see `Elapsed` and `Optional` in `fields`.
+objects after the note's last field (unless they make the header look like that
+of a later generation).  It also takes what C peers and old Java peers really
+send: see `Elapsed` and `Optional` in `fields`.
 """
 
 from __future__ import annotations

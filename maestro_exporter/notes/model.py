@@ -1,10 +1,7 @@
-"""What can be said in Maestro: frozen, typed notes, and the topics they travel on.
+"""The vocabulary of the wire: generations, types, roles, topics, and what all notes share.
 
-A note is one MQTT message.  Every class below is one kind of note; its fields
-carry wire units and are named after the protocol's own words.  Field order,
-integer widths and generations are the business of `codec`.
-
-No class here reads a clock, does I/O or logs.
+The kinds of notes are in `replies` and `requests`, the order of their fields in
+`layouts`.  Fields carry wire units and are named after the protocol's own words.
 """
 
 from __future__ import annotations

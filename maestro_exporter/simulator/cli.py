@@ -12,11 +12,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, TextIO
+from typing import TextIO
 
+from maestro_exporter import values
+from maestro_exporter.arguments import OneLineParser, argument
 from maestro_exporter.notes import Generation
 from maestro_exporter.simulator.cluster import SimulatedCluster, Status
-from maestro_exporter.simulator.connection import parse_url
 from maestro_exporter.simulator.events import Event, RunEnded, RunStarted
 from maestro_exporter.simulator.scenario import Scenario, Script
 
@@ -43,23 +44,9 @@ example: maestro-exporter simulate -m mqtt://localhost --peers 60 --protocol 1.5
 _News = queue.SimpleQueue["RunStarted | RunEnded | None"]
 
 
-class _UsageError(Exception):
-    """The command line cannot be used; says which option, what it was, what is allowed."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _UsageError(message)
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the simulator until it is told to stop; give the exit status."""
-    try:
-        options = _make_parser().parse_args(argv)
-    except _UsageError as error:
-        line = " ".join(str(error).splitlines())
-        sys.stderr.write(f"{PROG}: {line}; see {PROG} --help\n")
-        return 2
+    options = _make_parser().parse_args(argv)
     news: _News = queue.SimpleQueue()
     # None in the news is the end; nothing else may be done in a signal's handler.
     with _on_signals(lambda: news.put(None)):
@@ -158,7 +145,7 @@ def _on_signals(action: Callable[[], None]) -> Iterator[None]:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog=PROG,
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -169,31 +156,31 @@ def _make_parser() -> argparse.ArgumentParser:
 
     def add(name: str, unit: str, kind: Callable[[str], object], value: object, text: str) -> None:
         text = text if value is None else f"{text} (default: %(default)s)"
-        parser.add_argument(name, metavar=unit, type=kind, default=value, help=text)
+        parser.add_argument(name, metavar=unit, type=argument(kind), default=value, help=text)
 
     parser.add_argument(
         "-m",
         "--maestro-url",
-        type=_url,
+        type=argument(_url),
         default="mqtt://localhost:1883",
         metavar="URL",
         help="the broker, mqtt://host[:port] (default: %(default)s)",
     )
     parser.add_argument(
         "--protocol",
-        type=_protocols,
+        type=argument(_protocols),
         action="append",
         metavar="VERSION",
         help="1.5, 1.4 or 1.3; repeat it or separate with commas for peers of each (default: 1.5)",
     )
-    share, seconds = _number(0, 1), _number(0, _DAY_SECONDS)
-    test, year = _number(1, _DAY_SECONDS), _number(0, 365 * _DAY_SECONDS)
+    share, seconds = values.number(0, 1), values.number(0, _DAY_SECONDS)
+    test, year = values.number(1, _DAY_SECONDS), values.number(0, 365 * _DAY_SECONDS)
     new_seed = "decides all that happens (default: a new one each time, shown at the start)"
-    add("--peers", "N", _whole(1, MAX_PEERS), default.peers, f"peers, 1 to {MAX_PEERS}")
-    add("--seed", "N", _whole(0, 2**32 - 1), None, new_seed)
+    add("--peers", "N", values.integer(1, MAX_PEERS), default.peers, f"peers, 1 to {MAX_PEERS}")
+    add("--seed", "N", values.integer(0, 2**32 - 1), None, new_seed)
     add("--test-seconds", "S", test, default.test_seconds, "seconds that a test run lasts")
     add("--pause-seconds", "S", seconds, default.pause_seconds, "seconds between test runs")
-    add("--rate", "R", _number(0, 10**6), default.rate, "messages per second of each sender")
+    add("--rate", "R", values.number(0, 10**6), default.rate, "messages per second of each sender")
     add("--failures", "SHARE", share, default.failure_share, "test runs that fail, 0 to 1")
     add("--dying", "SHARE", share, default.dying_share, "peers that die in each run, 0 to 1")
     add("--slow", "SHARE", share, default.slow_share, "peers that answer after 0.5 to 3 s, 0 to 1")
@@ -221,10 +208,7 @@ def _make_scenario(options: argparse.Namespace) -> Scenario:
 
 
 def _url(text: str) -> str:
-    try:
-        parse_url(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    values.broker(text)
     return text
 
 
@@ -232,23 +216,4 @@ def _protocols(text: str) -> list[Generation]:
     try:
         return [Generation(each.strip()) for each in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1.5, 1.4 or 1.3") from None
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 10 and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _number(low: int, high: int) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            if low <= float(text) <= high:  # false for NaN
-                return float(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, {low} to {high}")
-
-    return parse
+        raise ValueError("give 1.5, 1.4 or 1.3") from None

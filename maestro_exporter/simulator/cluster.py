@@ -19,8 +19,9 @@ from functools import partial
 from threading import Event as Flag
 from threading import Thread
 
+from maestro_exporter import values
 from maestro_exporter.notes import Note, NoteError, decode, encode
-from maestro_exporter.simulator.connection import Connection, parse_url
+from maestro_exporter.simulator.connection import Connection
 from maestro_exporter.simulator.events import Died, Event, Joined, Said, WorkStarted, WorkStopped
 from maestro_exporter.simulator.peers import Delivery, Peer, route
 
@@ -73,7 +74,7 @@ class SimulatedCluster:
         connections: int | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        host, port = parse_url(url)
+        host, port = values.broker(url)
         peers = list(peers)
         if connections is None:
             connections = min(_MOST_CONNECTIONS, -(-len(peers) // _PEERS_PER_CONNECTION) or 1)

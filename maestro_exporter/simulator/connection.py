@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
@@ -16,29 +15,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from maestro_exporter.notes import Topic
 from maestro_exporter.simulator.peers import Peer
 
-DEFAULT_PORT = 1883
-
 # The requests of all generations, so that any peer may be added to any connection;
 # the QoS is that of upstream's peers.
 _SUBSCRIPTIONS = [(Topic.PEERS, 1), (Topic.WORKERS, 1), (Topic.DAEMONS, 0)]
 _RECONNECT_SECONDS = (1, 2)
-_LABEL = r"[0-9a-zA-Z_-]{1,63}"
-_HOST = rf"(?P<host>\[[0-9a-fA-F:.]+\]|{_LABEL}(\.{_LABEL})*\.?)"
-_URL = re.compile(rf"mqtt://{_HOST}(:(?P<port>[0-9]{{1,5}}))?/?")
-
-
-def parse_url(url: str) -> tuple[str, int]:
-    """Give host and port of `mqtt://host[:port]`.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    match = _URL.fullmatch(url)
-    port = int(match["port"] or DEFAULT_PORT) if match else 0
-    if match is None or not 1 <= port <= 65535:
-        shown = re.sub(r".*@", "***@", url, flags=re.DOTALL)  # that may be a password
-        raise ValueError(f"{shown!r} is not mqtt://host[:port]")
-    return match["host"].strip("[]"), port
 
 
 class Connection:

@@ -38,7 +38,7 @@ class Started:
     def interrupt(self) -> int:
         """Do what Ctrl-C does; give the exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(5)
+        return self.process.wait(2)
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def test_demo_port_in_use(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"maestro-exporter: cannot listen on :{port}: Address already in use; "
-        "--port or --web.listen-address choose another"
+        "choose another with --port"
     ]
 
 
@@ -183,7 +183,8 @@ def test_demo_usage() -> None:
 
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        'maestro-exporter demo: argument --peers: "1000": give a whole number from 1 to 100'
+        'maestro-exporter demo: argument --peers: "1000": give a whole number from 1 to 100; '
+        "see maestro-exporter demo --help"
     ]
 
 
