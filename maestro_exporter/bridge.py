@@ -14,6 +14,7 @@ subscriptions when it restarts.  It knows no notes.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import socket
 import threading
@@ -96,6 +97,8 @@ class Bridge(Service):
     Args:
         host, port: the broker.
         subscriptions: quality of service by topic.
+        longest: bytes of the longest payload that is of use; of one that is longer, one
+            byte more is delivered, so that it is seen to be too long.
         receive: called in the reactor thread with each batch of deliveries, in
             their order.
         came_up: called in the reactor thread each time the link comes up.
@@ -112,6 +115,7 @@ class Bridge(Service):
         port: int,
         subscriptions: Mapping[str, int],
         *,
+        longest: int,
         receive: Callable[[Sequence[Delivery]], object],
         came_up: Callable[[], object],
         reactor: Any,
@@ -123,6 +127,7 @@ class Bridge(Service):
     ) -> None:
         self._host, self._port = host, port
         self._subscriptions = list(subscriptions.items())
+        self._longest = longest
         self._receive = receive
         self._came_up = came_up
         self._reactor = reactor
@@ -147,7 +152,8 @@ class Bridge(Service):
         self._failures = 0
         self._received_bytes = 0
         self._dropped = 0
-        self._backoff = LEAST_BACKOFF
+        self._backoff = LEAST_BACKOFF  # starts small again after a connection that lasted
+        self._up_since = math.inf
         # Written in the reactor thread only.
         self._sent_bytes = 0
 
@@ -248,6 +254,8 @@ class Bridge(Service):
                 self._say(LogLevel.error, "The connection broke down: {error!r}", error=error)
             finally:
                 self._down()
+            if self._monotonic() - self._up_since >= MOST_BACKOFF:
+                self._backoff = LEAST_BACKOFF
             delay = self._jitter(LEAST_BACKOFF, max(2 * LEAST_BACKOFF, self._backoff))
             if not self._stopping.is_set():
                 self._say(LogLevel.debug, "Next attempt in {delay:.1f} s", delay=delay)
@@ -255,6 +263,7 @@ class Bridge(Service):
 
     def _serve_one_connection(self) -> None:
         self._backoff = min(2 * self._backoff, MOST_BACKOFF)
+        self._up_since = math.inf
         # A new client each time: an old one would send again what was asked in
         # another round, and count the new outage to it.
         client = self._make_client()
@@ -320,7 +329,7 @@ class Bridge(Service):
         granted = [not reason.is_failure for reason in reasons]
         if granted == [True] * len(self._subscriptions):
             self._up = True
-            self._backoff = LEAST_BACKOFF
+            self._up_since = self._monotonic()
             self._reactor.callFromThread(self._came_up)
             return
         # Tried again after a while, as all that fails: permissions may be mended.
@@ -350,8 +359,8 @@ class Bridge(Service):
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         arrived = self._monotonic()
-        payload = bytes(message.payload)
-        self._received_bytes += len(payload)
+        payload = bytes(message.payload[: self._longest + 1])
+        self._received_bytes += len(message.payload)
         was_empty, dropped = self._queue.put(
             Delivery(message.topic, payload, message.retain, arrived)
         )

@@ -298,12 +298,14 @@ class Cluster:
         if self._silent:
             self._forget_silent(next(iter(self._silent)))
             return True
-        # At a restart, the predecessor must not lock its successor out.
+        # At a restart, the predecessor must not lock its successor out.  Only the eldest
+        # is looked at: a look at all would be what a flood of new ids makes costly.
         for key, process in self._series.get(series, {}).items():
-            if process.last_round < self._round:
-                del self._processes[key]
-                self._leave_series(key, process)
-                return True
+            if process.last_round == self._round:
+                break
+            del self._processes[key]
+            self._leave_series(key, process)
+            return True
         return False
 
     def _forget_silent(self, series: _SeriesKey) -> None:

@@ -23,7 +23,7 @@ from maestro_exporter import values
 from maestro_exporter.arguments import OneLineParser, argument
 from maestro_exporter.foreground import run_service
 from maestro_exporter.service import StartError, make_exporter
-from maestro_exporter.settings import SettingsError, load
+from maestro_exporter.settings import load
 from maestro_exporter.simulator import Scenario, Script, SimulatedCluster
 
 START_PATIENCE = 10.0  # seconds
@@ -121,12 +121,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("maestro-exporter: the demo needs amqtt: install maestro-exporter[demo]\n")
         return 1
     url = f"mqtt://127.0.0.1:{broker.port}"
-    given = {"maestro-url": [url], "interval": ["2s"], "port": [options.port]}
-    try:
-        settings = load(given, {})
-    except SettingsError as error:
-        sys.stderr.write(f"maestro-exporter: {error}\n")
-        return 2
+    given = {"maestro-url": [url], "interval": ["2s"], "port": [str(options.port)]}
+    settings = load(given, {})
     everything = MultiService()
     # They start in this order; but the exporter's port is taken before any of them
     # does, so that nothing is started when it cannot be.
@@ -145,7 +141,11 @@ def _parser() -> argparse.ArgumentParser:
         "in one process, with nothing else needed, until Ctrl-C.",
     )
     parser.add_argument(
-        "-p", "--port", default="9120", help="TCP port of the pages  [default: 9120]"
+        "-p",
+        "--port",
+        type=argument(values.integer(1, 65535)),
+        default=9120,
+        help="TCP port of the pages  [default: 9120]",
     )
     parser.add_argument(
         "--peers",

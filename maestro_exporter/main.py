@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,12 @@ Commands:
 
 def main() -> None:
     """Run the command with the arguments of this process; exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+    # Until the reactor, or the simulator, has handlers of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(0)
 
 
 def run(arguments: Sequence[str]) -> int:

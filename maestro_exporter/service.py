@@ -35,7 +35,7 @@ from maestro_exporter.cluster import Cluster
 from maestro_exporter.exposition import CONTENT_TYPE, Exposition
 from maestro_exporter.ingest import Ingest
 from maestro_exporter.metrics import ExporterState
-from maestro_exporter.notes import Topic
+from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
 from maestro_exporter.poller import Poller
 from maestro_exporter.settings import Settings
 from maestro_exporter.snapshot import Moment
@@ -94,6 +94,7 @@ def make_exporter(
         settings.broker.host,
         settings.broker.port,
         SUBSCRIPTIONS,
+        longest=MAX_PAYLOAD_BYTES,
         receive=ingest.receive,
         came_up=link_came_up,
         reactor=reactor,

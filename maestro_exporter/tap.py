@@ -143,18 +143,28 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     settings = options.settings
-    service = _UnderTwistd(_observer(getattr(options, "parent", None) or {}, settings), reactor)
+    twistd = getattr(options, "parent", None) or {}
+    service = _UnderTwistd(_observer(twistd, settings, reactor), reactor)
     make_exporter(settings, reactor).setServiceParent(service)
     return service
 
 
-def _observer(twistd: Any, settings: Settings) -> ILogObserver | None:
-    """Give the observer for twistd's own --logfile; None where twistd was told of another one."""
+def _observer(twistd: Any, settings: Settings, reactor: Any) -> ILogObserver | None:
+    """Give the observer for twistd's own --logfile.
+
+    None where twistd was told of another one, or where the file cannot be opened:
+    then twistd makes its own, or says why not.
+    """
     if twistd.get("logger") or twistd.get("syslog"):
         return None
     path = twistd.get("logfile")
     if path == "-" or (not path and twistd.get("nodaemon", True)):
         stream: Any = sys.stdout
     else:
-        stream = LogFile.fromFullPath(path or "twistd.log")
+        try:
+            stream = LogFile.fromFullPath(path or "twistd.log")
+        except OSError:
+            return None
+        # As twistd does it for a file of its own.
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(stream.rotate))
     return logs.observer(stream, settings.log_level, settings.log_format)

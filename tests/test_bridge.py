@@ -51,6 +51,7 @@ from tests.fakes import (
 )
 
 SUBSCRIPTIONS = {"/one": 1, "/two": 2}
+LONGEST = 1024 * 1024
 REFUSED = ConnectionRefusedError(111, "Connection refused")
 granted = grant(1, 2)
 
@@ -84,6 +85,7 @@ class BridgeTestCase(SynchronousTestCase):
             "broker.test",
             1883,
             SUBSCRIPTIONS,
+            longest=LONGEST,
             receive=self.take_in,
             came_up=self.came_up,
             reactor=self.reactor,
@@ -331,14 +333,27 @@ class AttemptTests(BridgeTestCase):
         self.assertEqual([1.5, 2.5, 4.5], self.pauses)
 
     def test_waits_start_small_again_after_success(self) -> None:
-        """A connection that was accepted makes the next waits short."""
-        self.play(*[unreachable(REFUSED)] * 6, brief, *[unreachable(REFUSED)] * 2)
+        """A connection that lasted makes the next waits short."""
+
+        def lasts() -> Iterator[Event]:
+            yield accept
+            yield granted
+            self.now += MOST_BACKOFF
+            yield lose
+
+        self.play(*[unreachable(REFUSED)] * 6, lasts, *[unreachable(REFUSED)] * 2)
 
         _, highs = zip(*self.bounds, strict=True)
         self.assertEqual(MOST_BACKOFF, highs[5])
         self.assertLessEqual(highs[6], 2.0)
         self.assertLessEqual(highs[7], 4.0)
         self.assertLess(highs[7], highs[8])
+
+    def test_waits_grow_when_connections_do_not_last(self) -> None:
+        """A broker that grants everything and then hangs up is not tried in a busy loop."""
+        self.play(*[brief] * 6)
+
+        self.assertEqual([2.0, 4.0, 8.0, 16.0, 30.0, 30.0], [high for _, high in self.bounds])
 
     def test_refused_credentials_are_failures(self) -> None:
         """A refusal counts as a failure, is logged and makes the waits grow."""
@@ -594,6 +609,20 @@ class DeliveryTests(BridgeTestCase):
 
         self.assertEqual([*[len(megabyte)] * 63, 6], [len(each) for each in self.payloads()])
 
+    def test_long_payload_is_cut(self) -> None:
+        """Of a payload that is too long there is just enough to see that; all of it counts."""
+
+        def script() -> Iterator[Event]:
+            yield accept
+            yield granted
+            yield deliver("/one", b"x" * (LONGEST + 1000), b"y" * LONGEST)
+            yield lose
+
+        self.play(script)
+
+        self.assertEqual([LONGEST + 1, LONGEST], [len(each) for each in self.payloads()])
+        self.assertEqual(2 * LONGEST + 1000, self.bridge.status.received_bytes)
+
     def test_room_is_free_again_after_a_drain(self) -> None:
         """What was taken in counts no more, neither in number nor in bytes."""
         large = b"x" * (QUEUE_BYTES // 2)
@@ -608,19 +637,6 @@ class DeliveryTests(BridgeTestCase):
 
         self.assertEqual(0, self.bridge.status.dropped)
         self.assertEqual(6, len(self.deliveries()))
-
-    def test_delivery_is_dropped_when_larger_than_the_queue(self) -> None:
-        """One message that is larger than all room is lost alone; the next one comes."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"x" * (QUEUE_BYTES + 1))
-            yield deliver("/one", b"a")
-
-        self.play(script)
-
-        self.assertEqual([b"a"], self.payloads())
-        self.assertEqual(1, self.bridge.status.dropped)
 
     def test_received_bytes_are_those_of_payloads(self) -> None:
         """All payloads count, those that the queue had no room for included."""
@@ -1049,6 +1065,7 @@ class StandInTests(SynchronousTestCase):
             "broker.test",
             1883,
             SUBSCRIPTIONS,
+            longest=LONGEST,
             receive=lambda _: None,
             came_up=lambda: None,
             reactor=reactor,

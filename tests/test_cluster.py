@@ -472,6 +472,15 @@ class CapTests(ClusterTestCase):
         )
         self.assertEqual(1, self.snapshot(11).peers_rejected)
 
+    def test_flood_of_ids_under_one_name(self) -> None:
+        """When all places are taken by processes that answer, a namesake is rejected."""
+        self.ask(0)
+        for id_ in ("a", "b", "c", "d"):
+            self.tell(1, stats(worker(id_)))
+
+        self.assertEqual([("worker@node", "sender", 2)], self.names(1))
+        self.assertEqual(2, self.snapshot(1).peers_rejected)
+
     def test_many_ids(self) -> None:
         """However many ids come and go, no more than the cap is remembered."""
         for number in range(1000):

@@ -29,7 +29,15 @@ from maestro_exporter.deliveries import Delivery
 from maestro_exporter.exposition import CONTENT_TYPE
 from maestro_exporter.foreground import run_service
 from maestro_exporter.ingest import Ingest
-from maestro_exporter.notes import Generation, Role, Sender, StatsResponse, Topic, encode
+from maestro_exporter.notes import (
+    MAX_PAYLOAD_BYTES,
+    Generation,
+    Role,
+    Sender,
+    StatsResponse,
+    Topic,
+    encode,
+)
 from maestro_exporter.poller import Poller
 from maestro_exporter.service import Listener, StartError, make_exporter, process_registry
 from maestro_exporter.settings import OPTIONS, Settings, load
@@ -417,6 +425,7 @@ class WiringTests(ExporterTestCase):
             FakeBridge.made.subscriptions, {"/mpt/maestro": 1, "/mpt/notifications": 2}
         )
         self.assertIs(FakeBridge.made.joints["pool"], self.pool)
+        self.assertEqual(FakeBridge.made.joints["longest"], MAX_PAYLOAD_BYTES)
         self.assertIs(FakeBridge.made.joints["reactor"], self.reactor)
 
     def test_link_is_on_the_page(self) -> None:

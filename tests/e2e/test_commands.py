@@ -122,7 +122,7 @@ def test_port_in_use(launcher: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def test_daemon(tmp_path: Path) -> None:
-    """twistd makes a daemon of it, which logs to twistd's file in the form that was asked for."""
+    """twistd makes a daemon of it, which logs to twistd's file, and begins a new one on SIGUSR1."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     done = run(
@@ -142,6 +142,10 @@ def test_daemon(tmp_path: Path) -> None:
         lines = (tmp_path / "exporter.log").read_text().splitlines()
         assert all(line.startswith('{"time": "') for line in lines), lines
         assert any(f"Serving http://{address}/metrics" in line for line in lines)
+        pid = pid_file.read_text().strip()
+        run("kill", "-USR1", pid)  # as logrotate may
+        wait_for((tmp_path / "exporter.log.1").exists, "the log to be rotated")
+        assert http_get(f"http://{address}/-/healthy").status == 200
     finally:
         run("kill", pid_file.read_text().strip())
     wait_for(lambda: not pid_file.exists(), "the daemon to remove its pid file")
