@@ -4,7 +4,7 @@ Threads: paho's network loop runs in a thread of the pool that is passed in.
 Only payloads cross from there to the reactor thread, through a bounded queue
 that the reactor empties a short while after the first of them has come:
 waking it for each message would halve the rate that can be kept up with.
-Paho's callbacks touch nothing but that queue and `LinkStatus`.
+Paho's callbacks touch nothing but that queue and what `Bridge.status` reads.
 
 The link outlives everything: it connects when it can, backs off with jitter
 when it cannot, and subscribes anew at each connection, since a broker forgets
@@ -56,7 +56,7 @@ class LinkStatus:
     Attributes:
         up: connected, and all subscriptions granted.
         connections: connections that the broker accepted.
-        failures: attempts to connect that failed or were refused.
+        failures: attempts to connect that failed, were refused, or could not subscribe.
         received_bytes, sent_bytes: payloads only.
         dropped: deliveries that the queue had no room for.
     """
