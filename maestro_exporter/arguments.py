@@ -10,16 +10,14 @@ from maestro_exporter import values
 
 T = TypeVar("T")
 
-USAGE_STATUS = 2
-
 
 class OneLineParser(argparse.ArgumentParser):
     """Ends the process with status 2 and one line that says what is wrong."""
 
     def error(self, message: str) -> NoReturn:
         """Write the line and exit."""
-        line = " ".join(message.splitlines())
-        self.exit(USAGE_STATUS, f"{self.prog}: {line}; see {self.prog} --help\n")
+        line = values.one_line(" ".join(message.splitlines()))
+        self.exit(values.USAGE_STATUS, f"{self.prog}: {line}; see {self.prog} --help\n")
 
 
 def argument(parse: Callable[[str], T]) -> Callable[[str], T]:

@@ -27,7 +27,7 @@ class SettingsError(ValueError):
     """A setting is wrong.  `str()` says the option, the value and what is allowed, on one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(values.one_line(message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,12 +248,6 @@ def _parse(option: Option, text: str, place: str) -> Any:
         return option.parse(text)
     except ValueError as error:
         raise SettingsError(f'{place}: "{values.shown(text)}": {error}') from None
-
-
-def one_line(message: str) -> str:
-    """Give an error for people: one line, without what may be a user name and password."""
-    hidden = re.sub(r'[^\s"]+@', "***@", message)
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in hidden)
 
 
 # ----------------------------------------------------------------- sources

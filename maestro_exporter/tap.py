@@ -23,10 +23,8 @@ from maestro_exporter.settings import (
     Settings,
     SettingsError,
     load,
-    one_line,
 )
-
-USAGE_STATUS = 2
+from maestro_exporter.values import USAGE_STATUS, one_line
 
 
 class Options(usage.Options):

@@ -1,7 +1,7 @@
 """What may stand behind an option: text to value.
 
 Each parser takes the text as given, and raises ValueError saying what is allowed.
-`shown` gives such a text for the error.
+`shown` gives such a text for the error, `one_line` the whole error for people.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 DEFAULT_MQTT_PORT = 1883
+USAGE_STATUS = 2  # how a command ends whose options are wrong
 
 
 class Address(NamedTuple):
@@ -128,3 +129,9 @@ def number(low: float, high: float) -> Callable[[str], float]:
 def shown(text: str) -> str:
     """Cut a text for an error, and hide what may be a user name and password in it."""
     return re.sub(r".*@", "***@", text, flags=re.DOTALL)[:200]
+
+
+def one_line(message: str) -> str:
+    """Give an error for people: one line, without what may be a user name and password."""
+    hidden = re.sub(r'[^\s"]+@', "***@", message)
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in hidden)

@@ -450,6 +450,7 @@ class CommandTests(SynchronousTestCase):
             (["-m", "mqtt://h:65536"], "give mqtt://host[:port]"),
             (["-m", "mqtt://a..b"], "give mqtt://host[:port]"),
             (["-m", "mqtt://me:secret@h"], '--maestro-url: "***@h": give mqtt://'),
+            (["mqtt://me:secret@h"], "unrecognized arguments: ***@h"),
             (["--duration"], "--duration: expected one argument"),
             (["--no\nsuch"], "--no such"),
         ]
@@ -459,6 +460,7 @@ class CommandTests(SynchronousTestCase):
             self.assertIn(message, stderr.getvalue())
             self.assertEqual(stderr.getvalue().count("\n"), 1)
             self.assertNotIn("usage:", stderr.getvalue())
+            self.assertNotIn("secret", stderr.getvalue())
 
     def test_help(self) -> None:
         """The help names every option."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import chain
 from typing import Any, Protocol
 
 from maestro_exporter.notes.model import ErrorCode, NoteError, Reason, Role
@@ -148,7 +149,7 @@ class Optional:
 
     def read(self, objects: Iterator[Any]) -> Any:
         for first in objects:
-            return self._field.read(_chain(first, objects))
+            return self._field.read(chain((first,), objects))
         return None
 
     def write(self, value: Any, objects: list[Any]) -> None:
@@ -169,11 +170,6 @@ class Flagged:
         objects.append(value is not None)
         if value is not None:
             self._field.write(value, objects)
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 INT16, INT32, INT64 = Int(16), Int(32), Int(64)
