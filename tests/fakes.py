@@ -119,11 +119,15 @@ class FakePool:
 
 
 class Log:
-    """What is logged from now on, until the end of the test."""
+    """What is logged from now on, until the end of the test.
+
+    Attributes:
+        events: all of it, whoever logged it.
+    """
 
     def __init__(self, test: SynchronousTestCase) -> None:
-        self._events: list[LogEvent] = []
-        observer = cast(ILogObserver, self._events.append)
+        self.events: list[LogEvent] = []
+        observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
         test.addCleanup(globalLogPublisher.removeObserver, observer)
 
@@ -131,7 +135,7 @@ class Log:
         """Give the texts of at least that level."""
         return [
             formatEvent(event)
-            for event in self._events
+            for event in self.events
             if event["log_namespace"].startswith("maestro_exporter") and event["log_level"] >= least
         ]
 

@@ -18,11 +18,11 @@ from maestro_exporter.notes import (
     ProtocolError,
     Role,
     Sender,
-    StatsResponse,
     TestFailure,
     TestSuccess,
 )
 from maestro_exporter.snapshot import TYPES, Moment, Series, Snapshot
+from tests.samples import stats_response
 
 EXPIRY = 30.0
 FORGET = 900.0
@@ -42,35 +42,19 @@ def worker(id_: str, role: Role = Role.SENDER, host: str = "node", name: str = "
 
 def stats(sender: Sender | None, count: int = 0, rate: float = 0.0, children: int = 0) -> Note:
     """Give a STATS reply of a 1.5 peer."""
-    return StatsResponse(
-        generation=V1_5,
+    return stats_response(
+        sender,
         correlation_id="theirs",
         message_id="m",
-        sender=sender,
         child_count=children,
-        role_info="",
-        stats_type=0,
-        timestamp="0",
         count=count,
         rate=rate,
-        latency=0.0,
     )
 
 
 def old_stats(id_: str, name: str, role: str = "", generation: Generation = V1_4) -> Note:
     """Give a STATS reply of an older peer."""
-    return StatsResponse(
-        generation=generation,
-        sender=Sender(id=id_, name=name),
-        child_count=0,
-        role=role,
-        role_info="",
-        stats_type=0,
-        timestamp="0",
-        count=0,
-        rate=0.0,
-        latency=0.0,
-    )
+    return stats_response(Sender(id=id_, name=name), generation, role=role)
 
 
 def ping(

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from maestro_exporter.cluster import Cluster
-from maestro_exporter.metrics import REJECTIONS, ExporterState, cluster_page, exporter_page
+from maestro_exporter.metrics import REJECTIONS, cluster_page, exporter_page
 from maestro_exporter.settings import OPTIONS, load
 from maestro_exporter.snapshot import TYPES
+from tests.samples import exporter_state
 
 pytestmark = pytest.mark.source
 
@@ -21,20 +22,7 @@ README = (ROOT / "README.md").read_text("utf-8") if (ROOT / "README.md").exists(
 def families() -> set[str]:
     """Give the names and labels of all families, as `name{label,label}`."""
     snapshot = Cluster(expiry=1, forget=1, max_peers=1).snapshot()
-    versions = dict.fromkeys(("version", "python", "twisted", "paho", "prometheus_client"), "")
-    state = ExporterState(
-        broker_up=False,
-        connections=0,
-        connection_failures=0,
-        received_bytes=0,
-        sent_bytes=0,
-        notes_received={},
-        notes_rejected={},
-        interval=1,
-        expiry=1,
-        versions=versions,
-    )
-    pages = [*cluster_page(snapshot), *exporter_page(state)]
+    pages = [*cluster_page(snapshot), *exporter_page(exporter_state())]
     return {
         family.name + (f"{{{','.join(family.labels)}}}" if family.labels else "")
         for family, _ in pages

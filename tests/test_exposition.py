@@ -21,19 +21,19 @@ from maestro_exporter.cluster import Cluster
 from maestro_exporter.exposition import Exposition, encode
 from maestro_exporter.metrics import (
     REJECTIONS,
-    ExporterState,
     Family,
     Sample,
     cluster_page,
     exporter_page,
 )
-from maestro_exporter.notes import COMMANDS, Generation, PingResponse, Role, Sender, StatsResponse
+from maestro_exporter.notes import COMMANDS, Generation, PingResponse, Role, Sender
 from maestro_exporter.snapshot import Moment
+from tests.samples import exporter_state, stats_response
 
 #: The sample output of Maestro's own documentation, to the letter.
 SEED = Path(__file__).parent / "golden" / "seed.prom"
 
-STATE = ExporterState(
+STATE = exporter_state(
     broker_up=True,
     connections=3,
     connection_failures=2,
@@ -41,9 +41,6 @@ STATE = ExporterState(
     sent_bytes=100,
     notes_received={"stats": 5},
     notes_rejected={"malformed": 1},
-    interval=10.0,
-    expiry=30.0,
-    versions=dict.fromkeys(("version", "python", "twisted", "paho", "prometheus_client"), "1"),
 )
 
 
@@ -61,18 +58,7 @@ def seed_cluster() -> Cluster:
             role=role,
         )
         cluster.apply(
-            StatsResponse(
-                generation=Generation.V1_5,
-                correlation_id="ours",
-                sender=sender,
-                child_count=0,
-                role_info="",
-                stats_type=0,
-                timestamp="0",
-                count=0,
-                rate=0.0,
-                latency=0.0,
-            ),
+            stats_response(sender, correlation_id="ours"),
             now,
         )
         cluster.apply(

@@ -9,11 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.notes import Generation, Note, Reply, decode
-from maestro_exporter.notes import StatsResponse as Stats
 from maestro_exporter.notes.model import Sender
 from maestro_exporter.notes.requests import PingRequest, StatsRequest
 from maestro_exporter.poller import EXPIRY_PERIOD, Poller
 from maestro_exporter.snapshot import Moment
+from tests.samples import stats_response
 from tests.wire_vectors import V1_3, V1_4, V1_5
 
 INTERVAL = 10.0
@@ -40,18 +40,8 @@ class Watched(Cluster):
 def stats(generation: Generation, number: int) -> Reply:
     """Give the STATS reply of one peer."""
     ids = {} if generation is V1_3 else {"correlation_id": "", "message_id": ""}
-    return Stats(
-        generation=generation,
-        sender=Sender(id=f"{generation.value}-{number}", name="worker"),
-        **ids,
-        child_count=1,
-        role_info="",
-        stats_type=0,
-        timestamp="",
-        count=0,
-        rate=0.0,
-        latency=0.0,
-    )
+    sender = Sender(id=f"{generation.value}-{number}", name="worker")
+    return stats_response(sender, generation, **ids)
 
 
 class PollerTestCase(SynchronousTestCase):

@@ -31,10 +31,8 @@ from maestro_exporter.foreground import run_service
 from maestro_exporter.ingest import Ingest
 from maestro_exporter.notes import (
     MAX_PAYLOAD_BYTES,
-    Generation,
     Role,
     Sender,
-    StatsResponse,
     Topic,
     encode,
 )
@@ -45,6 +43,8 @@ from maestro_exporter.simulator import cli
 from maestro_exporter.snapshot import Moment
 from maestro_exporter.values import Address
 from maestro_exporter.web import QuietSite
+from tests.fakes import FakePool
+from tests.samples import stats_response
 from tests.servers import Samples, parse_samples
 
 DEFAULTS = load({}, {})
@@ -98,34 +98,6 @@ class FakeReactor(MemoryReactorClock):
         self.from_threads.append(lambda: function(*args, **kwargs))
 
 
-class FakePool:
-    """A thread pool that runs nothing: work ends when a test says so.
-
-    Attributes:
-        started: whether it is.
-        work: what was to be run in a thread, and what to do with its result.
-    """
-
-    def __init__(self) -> None:
-        self.started = False
-        self.work: list[tuple[Callable[[bool, object], object], Callable[[], object]]] = []
-
-    def start(self) -> None:
-        self.started = True
-
-    def stop(self) -> None:
-        self.started = False
-
-    def callInThreadWithCallback(
-        self,
-        on_result: Callable[[bool, object], object],
-        function: Callable[..., object],
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        self.work.append((on_result, lambda: function(*args, **kwargs)))
-
-
 class ExporterTestCase(SynchronousTestCase):
     """What the tests of the exporter share: a reactor and a pool that do nothing real."""
 
@@ -158,8 +130,7 @@ class ExporterTestCase(SynchronousTestCase):
 
     def end_thread(self) -> None:
         """Let the network thread end, and the reactor hear of it."""
-        ((on_result, _),) = self.pool.work
-        on_result(True, None)
+        self.pool.run(instead=lambda: None)
         for call in self.reactor.from_threads:
             call()
 
@@ -214,13 +185,13 @@ class ListenTests(ExporterTestCase):
         self.make()
         self.assertEqual(self.listens(), [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual((self.pool.started, self.pool.work), (False, []))
+        self.assertEqual((self.pool.running, self.pool.waiting), (False, 0))
 
     def test_listening_when_privileges_are_not_dropped_yet(self) -> None:
         """Low ports can be taken; all else waits for the start proper."""
         self.make().privilegedStartService()
         self.assertEqual(self.listens(), [("", 9120)])
-        self.assertEqual((self.pool.started, self.pool.work), (False, []))
+        self.assertEqual((self.pool.running, self.pool.waiting), (False, 0))
 
     def test_listening_when_only_started(self) -> None:
         """Who starts without the privileged step is served as well, and once."""
@@ -289,7 +260,7 @@ class CannotListenTests(ExporterTestCase):
         exporter = self.make(Address("", 7), Address("", 8))
         error = self.assertRaises(StartError, exporter.privilegedStartService)
         self.assertIn("cannot listen on :8: ", str(error))
-        self.assertEqual((self.pool.started, self.pool.work), (False, []))
+        self.assertEqual((self.pool.running, self.pool.waiting), (False, 0))
 
     def test_error_when_started_without_the_privileged_step(self) -> None:
         """It is the same error."""
@@ -319,7 +290,7 @@ class StopTests(ExporterTestCase):
             closed.callback(None)
         self.successResultOf(stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertFalse(self.pool.started)
+        self.assertFalse(self.pool.running)
         self.assertFalse(any(part.running for part in exporter))
 
     def test_thread_is_left_behind_when_it_does_not_end(self) -> None:
@@ -391,18 +362,13 @@ class WiringTests(ExporterTestCase):
         """Let a worker on each host answer STATS."""
         payloads = [
             encode(
-                StatsResponse(
-                    generation=Generation.V1_5,
+                stats_response(
+                    Sender(id=host, name="worker", host=host, role=Role.SENDER),
                     correlation_id="c",
                     message_id="m",
-                    sender=Sender(id=host, name="worker", host=host, role=Role.SENDER),
                     child_count=1,
-                    role_info="",
-                    stats_type=0,
-                    timestamp="0",
                     count=2,
                     rate=3.0,
-                    latency=0.0,
                 )
             )
             for host in hosts
@@ -506,7 +472,7 @@ class PartsTests(ExporterTestCase):
     def test_network_loop_is_given_to_the_pool(self) -> None:
         """It is the only thing that runs in a thread."""
         self.start()
-        self.assertEqual((self.pool.started, len(self.pool.work)), (True, 1))
+        self.assertEqual((self.pool.running, self.pool.waiting), (True, 1))
 
     def test_metrics(self) -> None:
         """The page is served where the settings say, and shows what is in force."""

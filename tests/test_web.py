@@ -10,13 +10,12 @@ import treq
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
-from zope.interface import implementer
 
 from maestro_exporter.web import Pages, QuietSite
+from tests.fakes import Log
 
 PAGE = b"# TYPE x gauge\nx 1.0\n"
 PAGE_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,19 +43,6 @@ class Answer(NamedTuple):
         """Give the only value of a header, or None if it is not there."""
         (value,) = self.headers.getRawHeaders(name, [None])
         return value
-
-
-def logged_events(case: SynchronousTestCase) -> list[LogEvent]:
-    """Give a list to which the events are added that are logged until the test is over."""
-    events: list[LogEvent] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        events.append(event)
-
-    globalLogPublisher.addObserver(observe)
-    case.addCleanup(globalLogPublisher.removeObserver, observe)
-    return events
 
 
 class PagesTestCase(SynchronousTestCase):
@@ -278,7 +264,7 @@ class RefusalTests(PagesTestCase):
 
     def test_refusals_are_not_logged(self) -> None:
         """A client that asks for nonsense cannot fill the log."""
-        events = logged_events(self)
+        events = Log(self).events
         self.ask(b"/other")
         self.ask(b"/metrics", "POST")
         mentions = [event for event in events if "log_failure" in event or "other" in str(event)]
@@ -290,7 +276,7 @@ class QuietSiteTests(SynchronousTestCase):
 
     def test_requests_and_start_are_not_logged(self) -> None:
         """Neither a scrape nor listening is a line of its own."""
-        events = logged_events(self)
+        events = Log(self).events
         pages = Pages(lambda: PAGE, content_type=PAGE_TYPE, telemetry_path="/m", version="1")
         site = QuietSite(pages.resource(), reactor=MemoryReactorClock())
         site.doStart()

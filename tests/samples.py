@@ -1,0 +1,43 @@
+"""Notes and states of which most tests care for a field or two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maestro_exporter.metrics import ExporterState
+from maestro_exporter.notes import Generation, Sender, StatsResponse
+
+
+def stats_response(
+    sender: Sender | None, generation: Generation = Generation.V1_5, **fields: Any
+) -> StatsResponse:
+    """Give the STATS reply of an idle peer, but for the fields given."""
+    idle: dict[str, Any] = {
+        "child_count": 0,
+        "role_info": "",
+        "stats_type": 0,
+        "timestamp": "0",
+        "count": 0,
+        "rate": 0.0,
+        "latency": 0.0,
+    }
+    return StatsResponse(generation=generation, sender=sender, **(idle | fields))
+
+
+def exporter_state(**fields: Any) -> ExporterState:
+    """Give the state of an exporter that has just started, but for the fields given."""
+    fresh: dict[str, Any] = {
+        "broker_up": False,
+        "connections": 0,
+        "connection_failures": 0,
+        "received_bytes": 0,
+        "sent_bytes": 0,
+        "notes_received": {},
+        "notes_rejected": {},
+        "interval": 10.0,
+        "expiry": 30.0,
+        "versions": dict.fromkeys(
+            ("version", "python", "twisted", "paho", "prometheus_client"), "1"
+        ),
+    }
+    return ExporterState(**(fresh | fields))
