@@ -27,6 +27,7 @@ setup(
     # twisted.plugins must not have the __init__.py by which it would be found.
     packages=[
         "maestro_exporter",
+        "maestro_exporter.cluster",
         "maestro_exporter.notes",
         "maestro_exporter.simulator",
         "twisted.plugins",

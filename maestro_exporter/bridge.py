@@ -101,7 +101,8 @@ class Bridge(Service):
             byte more is delivered, so that it is seen to be too long.
         receive: called in the reactor thread with each batch of deliveries, in
             their order.
-        came_up: called in the reactor thread each time the link comes up.
+        changed: called in the reactor thread with True each time the link comes up, and with
+            False each time it goes down.
         reactor: needs `callFromThread` and `callLater`.
         pool: runs the network loop and nothing else; started and stopped here.
         client_factory, monotonic, jitter, pause: to be replaced in tests.
@@ -117,7 +118,7 @@ class Bridge(Service):
         *,
         longest: int,
         receive: Callable[[Sequence[Delivery]], object],
-        came_up: Callable[[], object],
+        changed: Callable[[bool], object],
         reactor: Any,
         pool: ThreadPool,
         client_factory: Callable[..., Client] = Client,
@@ -129,7 +130,7 @@ class Bridge(Service):
         self._subscriptions = list(subscriptions.items())
         self._longest = longest
         self._receive = receive
-        self._came_up = came_up
+        self._changed = changed
         self._reactor = reactor
         self._pool = pool
         self._client_factory = client_factory
@@ -330,7 +331,7 @@ class Bridge(Service):
         if granted == [True] * len(self._subscriptions):
             self._up = True
             self._up_since = self._monotonic()
-            self._reactor.callFromThread(self._came_up)
+            self._reactor.callFromThread(self._changed, True)
             return
         # Tried again after a while, as all that fails: permissions may be mended.
         self._failures += 1
@@ -369,6 +370,8 @@ class Bridge(Service):
             self._reactor.callFromThread(self._reactor.callLater, DRAIN_DELAY, self._drain)
 
     def _down(self) -> None:
+        if self._up:
+            self._reactor.callFromThread(self._changed, False)
         self._client = None
         self._connected = False
         self._up = False

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import isfinite, isnan
+from itertools import accumulate
+from math import inf, isfinite, isnan
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from maestro_exporter.metrics import ExporterState, Page, cluster_page, exporter_page
-from maestro_exporter.snapshot import Snapshot
+from maestro_exporter.metrics import Family, Page, cluster_page, exporter_page
+from maestro_exporter.snapshot import ExporterState, Histogram, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -60,11 +61,29 @@ def encode(page: Page) -> bytes:
     for family, samples in page:
         help_ = family.help.replace("\\", r"\\").replace("\n", r"\n")
         lines.append(f"# HELP {family.name} {help_}\n# TYPE {family.name} {family.kind}\n")
-        lines += [
-            f"{family.name}{_label_text(family.labels, values)} {_number(value)}\n"
-            for values, value in samples
-        ]
+        for values, value in samples:
+            if isinstance(value, Histogram):
+                lines += _histogram(family, values, value)
+            else:
+                labels = _label_text(family.labels, values)
+                lines.append(f"{family.name}{labels} {_number(value)}\n")
     return "".join(lines).encode()
+
+
+def _histogram(family: Family, values: tuple[str, ...], histogram: Histogram) -> list[str]:
+    """Give the lines of one histogram: a bucket counts all that is not above its bound."""
+    names = (*family.labels, "le")
+    cumulative = list(accumulate(histogram.counts))
+    lines = [
+        f"{family.name}_bucket{_label_text(names, (*values, _number(bound)))} {_number(count)}\n"
+        for bound, count in zip((*family.bounds, inf), cumulative, strict=True)
+    ]
+    labels = _label_text(family.labels, values)
+    return [
+        *lines,
+        f"{family.name}_count{labels} {_number(cumulative[-1])}\n",
+        f"{family.name}_sum{labels} {_number(histogram.sum)}\n",
+    ]
 
 
 @lru_cache(maxsize=65536)

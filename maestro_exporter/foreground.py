@@ -13,7 +13,7 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.logger import globalLogBeginner
 
-from maestro_exporter import logs
+from maestro_exporter import clock, logs
 from maestro_exporter.service import StartError
 from maestro_exporter.settings import Settings
 
@@ -29,6 +29,7 @@ def run_service(service: IService, settings: Settings, reactor: Any) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A peer's message in a log line may hold what this terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
+    clock.run_on_monotonic_time(reactor)
     observer = logs.observer(sys.stdout, settings.log_level, settings.log_format)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     try:

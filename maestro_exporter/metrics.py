@@ -11,14 +11,23 @@ The first seven families are fixed by Maestro's own documentation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from maestro_exporter.notes import COMMANDS, Reason
-from maestro_exporter.snapshot import Series, Snapshot
+from maestro_exporter.snapshot import (
+    ROUND_TRIP_BOUNDS,
+    ExporterState,
+    Histogram,
+    Process,
+    Run,
+    Series,
+    Snapshot,
+)
 
 #: Why a delivery was not taken in.
 REJECTIONS = (*(reason.value for reason in Reason), "retained", "overload")
+#: What the exporter asks for.
+REQUESTS = ("stats", "ping")
 
 
 class Family(NamedTuple):
@@ -26,46 +35,23 @@ class Family(NamedTuple):
 
     Attributes:
         name: as it stands on the page, `_total` included where there is one.
-        kind: gauge or counter.
+        kind: gauge, counter or histogram.
         help: what it is, with its unit.
         labels: label names, in the order of a sample's label values.
+        bounds: upper bounds of a histogram's buckets, but for the last one, which has none.
     """
 
     name: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
 
 
-#: Label values, in the order of the family's label names, and the value.
-Sample = tuple[tuple[str, ...], float]
+#: Label values, in the order of the family's label names, and the value: a number, or
+#: for families of that kind a histogram.
+Sample = tuple[tuple[str, ...], float | Histogram]
 Page = Iterable[tuple[Family, Iterable[Sample]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExporterState:
-    """What the exporter knows of itself at one instant.
-
-    Attributes:
-        broker_up: connected to the Maestro broker, and subscribed.
-        connections, connection_failures: to the broker, since the start.
-        received_bytes, sent_bytes: MQTT payload bytes, since the start.
-        notes_received: decoded notes by command.
-        notes_rejected: deliveries that were not taken in, by reason.
-        interval, expiry: the settings in force, in seconds.
-        versions: what runs, by label of `maestro_exporter_build_info`.
-    """
-
-    broker_up: bool
-    connections: int
-    connection_failures: int
-    received_bytes: int
-    sent_bytes: int
-    notes_received: Mapping[str, int]
-    notes_rejected: Mapping[str, int]
-    interval: float
-    expiry: float
-    versions: Mapping[str, str]
 
 
 _PEER = ("peer", "type")
@@ -85,7 +71,7 @@ def _counter(name: str, help_: str, *labels: str) -> Family:
 _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
     (
         _gauge("maestro_message_count", "Message count", *_PEER),
-        lambda series: series.count,
+        lambda series: series.messages,
     ),
     (_gauge("maestro_ping", "Ping", *_PEER), lambda series: series.ping),
     (
@@ -100,7 +86,7 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
             "or has fallen silent and is not forgotten yet (0).",
             *_PEER,
         ),
-        lambda series: series.instances > 0,
+        lambda series: series.up,
     ),
     (
         _gauge(
@@ -108,7 +94,7 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
             "Processes that are up and share this peer name and type.",
             *_PEER,
         ),
-        lambda series: series.instances or None,
+        lambda series: len(series.processes) if series.up else None,
     ),
     (
         _gauge(
@@ -116,26 +102,137 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
             "Unix time of the last reply of a process of this peer, in seconds.",
             *_PEER,
         ),
-        lambda series: series.last_reply.unix if series.instances else None,
+        lambda series: series.last_reply.unix if series.up else None,
     ),
+    (
+        _gauge(
+            "maestro_peer_latency_seconds",
+            "Mean latency of the messages of a receiver that measures it, as it was last polled, "
+            "in seconds.",
+            *_PEER,
+        ),
+        lambda series: series.latency,
+    ),
+    (
+        _gauge(
+            "maestro_peer_round_trip_seconds",
+            "Time from the last PING that was answered to its answer, in seconds.",
+            *_PEER,
+        ),
+        lambda series: series.round_trip,
+    ),
+    (
+        _gauge(
+            "maestro_peer_clock_offset_seconds",
+            "How far the peer's clock is estimated to be ahead of the exporter's, in seconds.",
+            *_PEER,
+        ),
+        lambda series: series.clock and series.clock.seconds,
+    ),
+    (
+        _gauge(
+            "maestro_peer_clock_offset_error_seconds",
+            "How far the true clock offset may be from the estimate, in seconds.",
+            *_PEER,
+        ),
+        lambda series: series.clock and series.clock.error,
+    ),
+)
+
+_OF_PROCESS = _gauge(
+    "maestro_peer_info",
+    "A process that is up, and who it says it is; always 1.",
+    *("peer", "type", "id", "name", "host", "group", "member", "protocol"),
 )
 
 _OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Iterable[Sample]]], ...] = (
     (
         _counter("maestro_test_success", "Test success"),
-        lambda snapshot: _single(snapshot.test_successes),
+        lambda snapshot: _single(snapshot.notifications["test_success"]),
     ),
     (
         _counter("maestro_test_failures", "Test failures"),
-        lambda snapshot: _single(snapshot.test_failures),
+        lambda snapshot: _single(snapshot.notifications["test_failure"]),
     ),
     (
         _counter("maestro_peer_abnormal_disconnect", "Abnormal disconnect count"),
-        lambda snapshot: _single(snapshot.abnormal_disconnects),
+        lambda snapshot: _single(snapshot.notifications["abnormal_disconnect"]),
     ),
     (
         _gauge("maestro_peers", "Peer processes that are up.", "type"),
         lambda snapshot: _by_label(snapshot.peers_up),
+    ),
+    (
+        Family(
+            "maestro_round_trip_seconds",
+            "histogram",
+            "Times from a PING to its answer, in seconds.",
+            ("type",),
+            ROUND_TRIP_BOUNDS,
+        ),
+        lambda snapshot: _by_label(snapshot.round_trips),
+    ),
+    (
+        _counter(
+            "maestro_peer_errors_total",
+            "Answers of peers that could not read a request, or not do what it asked for.",
+            "kind",
+        ),
+        lambda snapshot: _by_label(snapshot.errors),
+    ),
+    (
+        _gauge("maestro_test_running", "Whether a test runs (1) or not (0)."),
+        lambda snapshot: _single(snapshot.run is not None and snapshot.run.end is None),
+    ),
+    (
+        _gauge(
+            "maestro_test_start_timestamp_seconds",
+            "Unix time at which the current or last test run began, in seconds.",
+        ),
+        lambda snapshot: _of_run(snapshot, lambda run: run.start.unix),
+    ),
+    (
+        _gauge(
+            "maestro_test_end_timestamp_seconds",
+            "Unix time at which the last test run ended, in seconds; absent while one goes on.",
+        ),
+        lambda snapshot: _of_run(snapshot, lambda run: run.end and run.end.unix),
+    ),
+    (
+        _gauge(
+            "maestro_test_info",
+            "What the current or last test run is of, as its peers announced it; always 1.",
+            *("number", "iteration", "name", "script"),
+        ),
+        lambda snapshot: [(snapshot.run.test, 1)] if snapshot.run and snapshot.run.test else [],
+    ),
+    (
+        _gauge(
+            "maestro_test_messages",
+            "Messages of the current or last test run, as they were last polled, those of peers "
+            "that have gone included.",
+            "direction",
+        ),
+        lambda snapshot: (
+            [(("sent",), snapshot.run.sent), (("received",), snapshot.run.received)]
+            if snapshot.run
+            else []
+        ),
+    ),
+    (
+        _counter(
+            "maestro_tests_finished_total",
+            "Test runs that are over: all peers reported success, one reported failure, "
+            "or one went without a word.",
+            "result",
+        ),
+        lambda snapshot: _by_label(snapshot.results),
+    ),
+    (
+        _counter(
+            "maestro_notifications_total", "Notifications of peers, each counted once.", "kind"
+        ),
+        lambda snapshot: _by_label(snapshot.notifications),
     ),
     (
         _counter("maestro_exporter_rounds_total", "Rounds of requests to all peers."),
@@ -151,9 +248,16 @@ _OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Iterable[Sample]]], ...] 
     (
         _gauge(
             "maestro_exporter_last_round_replies",
-            "Peer processes that answered during the last complete round.",
+            "Peer processes that have answered the last complete round.",
         ),
         lambda snapshot: _single(snapshot.last_round and snapshot.last_round_replies),
+    ),
+    (
+        _counter(
+            "maestro_exporter_late_replies_total",
+            "Answers to a round that came when the next one had been asked.",
+        ),
+        lambda snapshot: _single(snapshot.late_replies),
     ),
     (
         _counter(
@@ -178,8 +282,31 @@ def cluster_page(snapshot: Snapshot) -> Page:
                 if value is not None
             ],
         )
+    yield (
+        _OF_PROCESS,
+        [
+            (_identity(process), 1)
+            for series in snapshot.series
+            if series.up
+            for process in series.processes
+        ],
+    )
     for family, samples_of in _OF_SNAPSHOT:
         yield family, samples_of(snapshot)
+
+
+def _identity(process: Process) -> tuple[str, ...]:
+    """Give the label values of `maestro_peer_info`."""
+    return (
+        process.peer,
+        process.type,
+        process.id,
+        process.name,
+        process.host,
+        process.group,
+        process.member,
+        process.protocol,
+    )
 
 
 # ------------------------------------------------------------ the exporter
@@ -216,6 +343,10 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Iterable[Sample]]], 
     (
         _counter("maestro_exporter_notes_received_total", "Notes received and decoded.", "command"),
         lambda state: _counted(state.notes_received, COMMANDS),
+    ),
+    (
+        _counter("maestro_exporter_notes_sent_total", "Requests sent.", "command"),
+        lambda state: _counted(state.notes_sent, REQUESTS),
     ),
     (
         _counter(
@@ -265,7 +396,11 @@ def _single(value: float | None) -> list[Sample]:
     return [] if value is None else [((), value)]
 
 
-def _by_label(values: Mapping[str, float]) -> list[Sample]:
+def _of_run(snapshot: Snapshot, value_of: Callable[[Run], float | None]) -> list[Sample]:
+    return _single(value_of(snapshot.run)) if snapshot.run is not None else []
+
+
+def _by_label(values: Mapping[str, float] | Mapping[str, Histogram]) -> list[Sample]:
     return [((label,), value) for label, value in values.items()]
 
 

@@ -1,5 +1,9 @@
 """The rounds: at each interval, ask every peer; now and then, drop the silent.
 
+A round is three requests, however many peers and generations there are: STATS
+to the 1.5 peers, STATS to the older ones, and one PING.  PING has no form that
+all generations read; where several are heard, each has its turn.
+
 Why on a timer and not at each scrape: peers answer asynchronously, an unknown
 number of them, over a broker that the measured cluster uses too.  Two
 Prometheus servers would double the load that is being measured.
@@ -7,6 +11,7 @@ Prometheus servers would double the load that is being measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -38,6 +43,9 @@ class Poller(Service):
         now: gives the present moment.
         make_id: gives a fresh id for the requests' correlation.
         clock: runs the timers.
+
+    Attributes:
+        sent: requests, by command.
     """
 
     log = Logger()
@@ -57,6 +65,9 @@ class Poller(Service):
         self._interval = interval
         self._now = now
         self._make_id = make_id
+        self.sent: Counter[str] = Counter()
+        # The last round in which each generation was asked for a PING.
+        self._pinged = dict.fromkeys(Generation, 0)
         self._rounds = self._loop(self._ask, clock)
         self._expiries = self._loop(self._expire, clock)
 
@@ -92,7 +103,6 @@ class Poller(Service):
             self.log.failure("A step of the poller failed")
 
     def _ask(self) -> None:
-        now = self._now()
         correlation_id = self._make_id()
         # All generations read this form of STATS.
         stats = StatsRequest(
@@ -103,26 +113,40 @@ class Poller(Service):
         if not self._send(Topic.PEERS, stats):
             return
         self._send(Topic.DAEMONS, stats)
-        # PING has no common form: whose generation is not heard yet is not asked yet, but
-        # for 1.5, while nobody is.  So one round is three requests, whatever the generation.
-        pinged = self._cluster.generations or {Generation.V1_5}
-        self._cluster.begin_round(correlation_id, pinged, now)
-        for generation in sorted(pinged, key=lambda each: each.value):
-            self._send(*self._ping(generation, correlation_id))
+        generation = self._next_to_ping()
+        # Taken last: nothing of ours is in the round trip but the PING itself.
+        asked = self._now()
+        self._cluster.begin_round(correlation_id, generation, asked)
+        self._send(*self._ping(generation, correlation_id, asked))
 
     def _expire(self) -> None:
         self._cluster.expire(self._now())
 
-    def _ping(self, generation: Generation, correlation_id: str) -> tuple[str, Request]:
-        unix = self._now().unix
-        sec = int(unix)
+    def _next_to_ping(self) -> Generation:
+        """Give the generation that was not asked for longest, of those that are heard.
+
+        While nobody is heard, that is 1.5.
+        """
+        heard = self._cluster.generations or {Generation.V1_5}
+        generation = min(heard, key=lambda each: (self._pinged[each], each.value))
+        self._pinged[generation] = max(self._pinged.values()) + 1
+        return generation
+
+    def _ping(
+        self, generation: Generation, correlation_id: str, asked: Moment
+    ) -> tuple[str, Request]:
+        sec = int(asked.unix)
         ids = (
             {}
             if generation is Generation.V1_3
             else {"correlation_id": correlation_id, "message_id": self._make_id()}
         )
-        ping = PingRequest(generation=generation, sec=sec, usec=int((unix - sec) * 1e6), **ids)
+        ping = PingRequest(
+            generation=generation, sec=sec, usec=int((asked.unix - sec) * 1e6), **ids
+        )
         return Topic.PEERS if generation is Generation.V1_5 else Topic.DAEMONS, ping
 
     def _send(self, topic: str, request: Request) -> bool:
-        return self._publish(topic, encode(request), REQUEST_QOS)
+        sent = self._publish(topic, encode(request), REQUEST_QOS)
+        self.sent["ping" if isinstance(request, PingRequest) else "stats"] += sent
+        return sent

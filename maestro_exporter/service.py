@@ -7,8 +7,8 @@ other way are requests alone: poller to bridge.
 from __future__ import annotations
 
 import platform
-import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -30,15 +30,16 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Site
 
 import maestro_exporter
+from maestro_exporter import clock, exposition, status
 from maestro_exporter.bridge import Bridge, DaemonThreadPool
 from maestro_exporter.cluster import Cluster
-from maestro_exporter.exposition import CONTENT_TYPE, Exposition
+from maestro_exporter.exposition import Exposition
 from maestro_exporter.ingest import Ingest
-from maestro_exporter.metrics import ExporterState
+from maestro_exporter.metrics import REJECTIONS
 from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
 from maestro_exporter.poller import Poller
 from maestro_exporter.settings import Settings
-from maestro_exporter.snapshot import Moment
+from maestro_exporter.snapshot import ExporterState, Moment
 from maestro_exporter.values import Address
 from maestro_exporter.web import Pages, QuietSite
 
@@ -47,11 +48,6 @@ SUBSCRIPTIONS = {Topic.RESPONSES: 1, Topic.NOTIFICATIONS: 2}
 
 class StartError(Exception):
     """The exporter cannot start; `str()` is one line that says why."""
-
-
-def now() -> Moment:
-    """Give the present moment on both clocks."""
-    return Moment(time.monotonic(), time.time())
 
 
 def process_registry() -> CollectorRegistry:
@@ -69,7 +65,7 @@ def make_exporter(
     *,
     pool: ThreadPool | None = None,
     registry: CollectorRegistry | None = None,
-    now: Callable[[], Moment] = now,
+    now: Callable[[], Moment] = clock.now,
 ) -> MultiService:
     """Give the whole exporter, not started.
 
@@ -87,8 +83,10 @@ def make_exporter(
     )
     ingest = Ingest(cluster, now)
 
-    def link_came_up() -> None:
-        poller.link_came_up()
+    def link_changed(up: bool) -> None:
+        cluster.link_changed(now(), up=up)
+        if up:
+            poller.link_came_up()
 
     bridge = Bridge(
         settings.broker.host,
@@ -96,7 +94,7 @@ def make_exporter(
         SUBSCRIPTIONS,
         longest=MAX_PAYLOAD_BYTES,
         receive=ingest.receive,
-        came_up=link_came_up,
+        changed=link_changed,
         reactor=reactor,
         pool=pool or DaemonThreadPool(minthreads=0, maxthreads=1, name="mqtt"),
     )
@@ -109,26 +107,35 @@ def make_exporter(
         clock=reactor,
     )
     versions = _versions()
+    started = now()
 
     def state() -> ExporterState:
         link = bridge.status
+        rejected = Counter(ingest.rejected)
+        rejected["overload"] = link.dropped
         return ExporterState(
+            started=started,
+            broker=str(settings.broker),
             broker_up=link.up,
             connections=link.connections,
             connection_failures=link.failures,
             received_bytes=link.received_bytes,
             sent_bytes=link.sent_bytes,
             notes_received=ingest.received,
-            notes_rejected={**ingest.rejected, "overload": link.dropped},
+            notes_sent=poller.sent,
+            notes_rejected={reason: rejected[reason] for reason in REJECTIONS},
             interval=settings.interval,
             expiry=settings.peer_expiry,
+            forget=settings.peer_forget,
+            max_peers=settings.max_peers,
             versions=versions,
         )
 
-    exposition = Exposition(cluster.snapshot, state, registry or process_registry())
+    metrics = Exposition(cluster.snapshot, state, registry or process_registry())
     pages = Pages(
-        exposition.render,
-        content_type=CONTENT_TYPE,
+        metrics.render,
+        content_type=exposition.CONTENT_TYPE,
+        status=lambda: status.status(cluster.snapshot(), state(), now()),
         telemetry_path=settings.telemetry_path,
         version=maestro_exporter.__version__,
     )

@@ -1,4 +1,4 @@
-"""What is known of a cluster at one instant: plain values that do not change any more."""
+"""What is known at one instant: plain values that do not change any more."""
 
 from __future__ import annotations
 
@@ -18,6 +18,43 @@ TYPES = (
     "other",
 )
 
+#: What peers report unasked.
+NOTIFICATIONS = (
+    "test_started",
+    "test_success",
+    "test_failure",
+    "drain_success",
+    "drain_failure",
+    "abnormal_disconnect",
+)
+
+#: What peers answer when they cannot do what they were asked.
+ERRORS = ("protocol_error", "internal_error")
+
+#: What a test run can come to.
+RESULTS = ("success", "failure", "incomplete")
+
+#: Upper bounds of the round trips that are counted together, in seconds; there is one more
+#: class, for all that take longer.
+ROUND_TRIP_BOUNDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+
 
 class Moment(NamedTuple):
     """One instant on two clocks, both in seconds.
@@ -31,29 +68,172 @@ class Moment(NamedTuple):
     unix: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class ClockOffset(NamedTuple):
+    """How far a peer's wall clock is ahead of the exporter's, in seconds.
+
+    Attributes:
+        seconds: the estimate; negative when the peer's clock is behind.
+        error: the true offset is not further from the estimate than this.
+    """
+
+    seconds: float
+    error: float
+
+
+class Histogram(NamedTuple):
+    """How often values came that were not above each of some bounds.
+
+    Attributes:
+        counts: by class, each without those of the lower ones; the last has no bound.
+        sum: of all values.
+    """
+
+    counts: tuple[int, ...]
+    sum: float
+
+
+class Process(NamedTuple):
+    """One process of a peer, as it last answered.
+
+    Attributes:
+        id: tells it from all others; new at each start of a process.
+        peer: `name@host`, or the name as sent before 1.5.
+        type: one of `TYPES`.
+        name, host: the two parts of `peer`; the host is empty where no name says one.
+        group, member: empty before 1.5.
+        protocol: the generation of the wire that it speaks, such as `1.5`.
+        first_heard, last_heard: when it first and last answered.
+        messages, connections, rate: messages of its current test, configured connections, and
+            messages/s on average since the test began; None while no STATS reply is current.
+        latency: seconds; None unless it is a receiver that measures one.
+        ping: ms from our clock to the peer's, one way; None while no PING of ours is answered.
+        round_trip: seconds of that PING, by the monotonic clock.
+        clock: the offset of its clock; None before a PING of ours was answered.
+    """
+
+    id: str
+    peer: str
+    type: str
+    name: str
+    host: str
+    group: str
+    member: str
+    protocol: str
+    first_heard: Moment
+    last_heard: Moment
+    messages: int | None = None
+    connections: int | None = None
+    rate: float | None = None
+    latency: float | None = None
+    ping: int | None = None
+    round_trip: float | None = None
+    clock: ClockOffset | None = None
+
+
+class Series(NamedTuple):
     """What is shown of the processes that share a peer name and type.
 
     Attributes:
         peer: `name@host`, or the name as sent before 1.5.
         type: one of `TYPES`.
-        instances: processes that are up; 0 for a silent peer, which has no values.
+        up: whether a process answered within the expiry; a silent peer has no values.
+        processes: those that are up; the last one of a silent peer.
         last_reply: when one of them last answered.
-        count, connections, rate: sums over the processes, in messages, connections
-            and messages/s; None until a STATS reply has come.
-        ping: the largest one-way time, clock skew included, in ms; None until
-            a PING of ours was answered.
+        messages, connections, rate: sums over the processes.
+        latency, ping, round_trip: the largest of the processes'.
+        clock: of the process whose clock is furthest off.
     """
 
     peer: str
     type: str
-    instances: int
+    up: bool
+    processes: tuple[Process, ...]
     last_reply: Moment
-    count: int | None = None
+    messages: int | None = None
     connections: int | None = None
     rate: float | None = None
+    latency: float | None = None
     ping: int | None = None
+    round_trip: float | None = None
+    clock: ClockOffset | None = None
+
+
+class NamedTest(NamedTuple):
+    """Which test a run is of, as 1.5 peers announce it.
+
+    Attributes:
+        number, iteration: digits, or `next` and `last` for the protocol's placeholders.
+        name, script: free text.
+    """
+
+    number: str
+    iteration: str
+    name: str
+    script: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One test run of the whole cluster.
+
+    Attributes:
+        number: counts the runs since the start of the exporter, from 1.
+        start: when its first peer began, or was first seen at work.
+        end: when its last peer had reported or was gone; None while it goes on.
+        result: one of `RESULTS`; None until it is certain that the run is over.
+        test: what it is about; None where no peer has said so (before 1.5).
+        running, succeeded, failed, lost: processes that take part, by what became of them;
+            `lost` are those that have gone without a word.
+        sent, received: messages, the last counts of processes that are gone included.
+        drained, undrained: receivers that emptied their queue afterwards, or gave up.
+        failure: what the first peer that failed said; empty if none did.
+    """
+
+    number: int
+    start: Moment
+    end: Moment | None = None
+    result: str | None = None
+    test: NamedTest | None = None
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    lost: int = 0
+    sent: int = 0
+    received: int = 0
+    drained: int = 0
+    undrained: int = 0
+    failure: str = ""
+
+
+class Event(NamedTuple):
+    """Something that happened.
+
+    Attributes:
+        at: when.
+        kind: one of `EVENTS`.
+        peer, type: whom it concerns; empty where it is nobody in particular.
+        message: more about it, for people; may be empty.
+    """
+
+    at: Moment
+    kind: str
+    peer: str = ""
+    type: str = ""
+    message: str = ""
+
+
+#: Kinds of events.
+EVENTS = (
+    "connection_found",
+    "connection_lost",
+    "peer_joined",
+    "peer_left",
+    "peer_changed_role",
+    "peer_disconnected",
+    "test_started",
+    "test_failed",
+    "test_finished",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +245,64 @@ class Snapshot:
         series: no two with the same peer and type; live ones first, in order of appearance.
         peers_up: processes that are up, by type; every type is there.
         peers_rejected: answers of processes that were not admitted since the start.
-        test_successes, test_failures, abnormal_disconnects: notifications since the start.
+        notifications, errors: since the start, by kind.
         rounds: rounds asked since the start.
+        late_replies: answers to a round of ours that came when a newer one had been asked.
         last_round: when the last complete round was asked; None before there is one.
-        last_round_replies: processes that answered during that round.
+        last_round_replies: processes that have answered that round.
+        round_trips: of all PINGs of ours since the start, by type; every type is there.
+        run: the one that goes on, or else the last; None before there is one.
+        finished: runs whose result is certain, the newest first; not all of them.
+        results: runs since the start, by result.
+        events: the newest first; not all of them.
     """
 
     generation: int
     series: tuple[Series, ...]
     peers_up: Mapping[str, int]
     peers_rejected: int
-    test_successes: int
-    test_failures: int
-    abnormal_disconnects: int
+    notifications: Mapping[str, int]
+    errors: Mapping[str, int]
     rounds: int
+    late_replies: int
     last_round: Moment | None
     last_round_replies: int
+    round_trips: Mapping[str, Histogram]
+    run: Run | None
+    finished: tuple[Run, ...]
+    results: Mapping[str, int]
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterState:
+    """What the exporter knows of itself at one instant.
+
+    Attributes:
+        started: when it was.
+        broker: address of the Maestro broker, `host:port`.
+        broker_up: connected to it, and subscribed.
+        connections, connection_failures: to the broker, since the start.
+        received_bytes, sent_bytes: MQTT payload bytes, since the start.
+        notes_received, notes_sent: by command; decoded, and handed over to the broker.
+        notes_rejected: deliveries that were not taken in, by reason.
+        interval, expiry, forget: the settings in force, in seconds.
+        max_peers: likewise.
+        versions: what runs, by label of `maestro_exporter_build_info`.
+    """
+
+    started: Moment
+    broker: str
+    broker_up: bool
+    connections: int
+    connection_failures: int
+    received_bytes: int
+    sent_bytes: int
+    notes_received: Mapping[str, int]
+    notes_sent: Mapping[str, int]
+    notes_rejected: Mapping[str, int]
+    interval: float
+    expiry: float
+    forget: float
+    max_peers: int
+    versions: Mapping[str, str]

@@ -15,7 +15,7 @@ from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
 import maestro_exporter
-from maestro_exporter import logs
+from maestro_exporter import clock, logs
 from maestro_exporter.service import StartError, make_exporter
 from maestro_exporter.settings import (
     OPTIONS,
@@ -140,6 +140,7 @@ def makeService(options: Options) -> IService:
     """Give the service that twistd runs."""
     from twisted.internet import reactor
 
+    clock.run_on_monotonic_time(reactor)
     settings = options.settings
     twistd = getattr(options, "parent", None) or {}
     service = _UnderTwistd(_observer(twistd, settings, reactor), reactor)

@@ -74,14 +74,14 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 port = integer(0, 65535)
 
 
-#: Segments that do not begin with a dot, outside /-/, where the health pages are.
-_PATH = re.compile(r"(?!/-(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+#: Segments that do not begin with a dot, outside /-/ and /api/, where the other pages are.
+_PATH = re.compile(r"(?!/(?:-|api)(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
 def path(text: str) -> str:
     """Parse the path of a page."""
     if not _PATH.fullmatch(text):
-        raise ValueError("give a path such as /metrics, outside /-/")
+        raise ValueError("give a path such as /metrics, outside /-/ and /api/")
     return text
 
 

@@ -1,4 +1,4 @@
-"""The pages: `/`, the metrics, and `/-/healthy`.
+"""The pages: `/`, the metrics, `/api/v1/status`, and `/-/healthy`.
 
 Only GET and HEAD are answered; no answer shows anything of the inside.
 """
@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 _METHODS = ["GET", "HEAD"]
 _TEXT = "text/plain; charset=utf-8"
+_STATUS_PATH = "/api/v1/status"
 
 _LANDING_PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -29,6 +30,7 @@ _LANDING_PAGE = """<!DOCTYPE html>
 <h1>maestro-exporter</h1>
 <p>Publishes the state of a Maestro test cluster to Prometheus. Version {version}.</p>
 <p><a href="{path}">Metrics</a></p>
+<p><a href="{status_path}">Status</a></p>
 </body>
 </html>
 """
@@ -41,6 +43,7 @@ class Pages:
         render: gives the metrics page; called in the reactor thread.
         content_type: of that page.
         telemetry_path: where it is.
+        status: gives the status page, which is JSON; called in the reactor thread.
         version: of the exporter.
     """
 
@@ -52,16 +55,21 @@ class Pages:
         *,
         content_type: str,
         telemetry_path: str,
+        status: Callable[[], bytes],
         version: str,
     ) -> None:
         self._render = render
         self._content_type = content_type
+        self._status = status
         self._landing_page = _LANDING_PAGE.format(
-            version=html.escape(version), path=html.escape(telemetry_path, quote=True)
+            version=html.escape(version),
+            path=html.escape(telemetry_path, quote=True),
+            status_path=_STATUS_PATH,
         ).encode()
         self._app = app = Klein()
         app.route("/", methods=_METHODS)(self._root)
         app.route(telemetry_path, methods=_METHODS)(self._metrics)
+        app.route(_STATUS_PATH, methods=_METHODS)(self._status_page)
         app.route("/-/healthy", methods=_METHODS)(self._healthy)
         app.handle_errors(HTTPException)(self._http_error)
         app.handle_errors(Exception)(self._defect)
@@ -76,6 +84,10 @@ class Pages:
     def _metrics(self, request: IRequest) -> bytes:
         request.setHeader("Vary", "Accept-Encoding")
         return _respond(request, 200, self._content_type, self._render())
+
+    def _status_page(self, request: IRequest) -> bytes:
+        request.setHeader("Cache-Control", "no-store")
+        return _respond(request, 200, "application/json", self._status())
 
     def _healthy(self, request: IRequest) -> bytes:
         return _respond(request, 200, _TEXT, b"maestro-exporter is healthy.\n")

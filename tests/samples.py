@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from maestro_exporter.metrics import ExporterState
 from maestro_exporter.notes import Generation, Sender, StatsResponse
+from maestro_exporter.snapshot import ExporterState, Moment
 
 
 def stats_response(
@@ -27,15 +27,20 @@ def stats_response(
 def exporter_state(**fields: Any) -> ExporterState:
     """Give the state of an exporter that has just started, but for the fields given."""
     fresh: dict[str, Any] = {
+        "started": Moment(0.0, 1_700_000_000.0),
+        "broker": "localhost:1883",
         "broker_up": False,
         "connections": 0,
         "connection_failures": 0,
         "received_bytes": 0,
         "sent_bytes": 0,
         "notes_received": {},
+        "notes_sent": {},
         "notes_rejected": {},
         "interval": 10.0,
         "expiry": 30.0,
+        "forget": 900.0,
+        "max_peers": 10_000,
         "versions": dict.fromkeys(
             ("version", "python", "twisted", "paho", "prometheus_client"), "1"
         ),

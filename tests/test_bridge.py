@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
@@ -75,7 +76,8 @@ class BridgeTestCase(SynchronousTestCase):
         self.receive: Callable[[Sequence[Delivery]], object] = lambda batch: self.batches.append(
             list(batch)
         )
-        self.ups = 0
+        #: What the link was said to have become.
+        self.changes: list[bool] = []
         #: The bounds of the wait after each attempt.
         self.bounds: list[tuple[float, float]] = []
         #: How long the network thread paused after each attempt.
@@ -87,7 +89,7 @@ class BridgeTestCase(SynchronousTestCase):
             SUBSCRIPTIONS,
             longest=LONGEST,
             receive=self.take_in,
-            came_up=self.came_up,
+            changed=self.changes.append,
             reactor=self.reactor,
             pool=cast(ThreadPool, self.pool),
             client_factory=self.broker.make_client,
@@ -98,9 +100,6 @@ class BridgeTestCase(SynchronousTestCase):
 
     def take_in(self, batch: Sequence[Delivery]) -> None:
         self.receive(batch)
-
-    def came_up(self) -> None:
-        self.ups += 1
 
     def jitter(self, low: float, high: float) -> float:
         self.bounds.append((low, high))
@@ -218,7 +217,7 @@ class ConnectionTests(BridgeTestCase):
 
         self.play(script)
 
-        self.assertEqual(0, self.ups)
+        self.assertEqual([], self.changes)
         (line,) = self.log.lines(LogLevel.error)
         self.assertIn("/two", line)
         self.assertNotIn("/one", line)
@@ -234,7 +233,7 @@ class ConnectionTests(BridgeTestCase):
 
         self.assertEqual(5, self.bridge.status.connections)
         self.assertEqual(4, self.bridge.status.failures)
-        self.assertEqual(1, self.ups)
+        self.assertEqual([True, False], self.changes)
         self.assertEqual([2.0, 4.0, 8.0, 16.0], [high for _, high in self.bounds[:4]])
         self.assertNotIn("lost", "".join(self.log.lines(LogLevel.warn)[:4]))
 
@@ -247,27 +246,73 @@ class ConnectionTests(BridgeTestCase):
 
         self.play(script)
 
-        self.assertEqual(0, self.ups)
+        self.assertEqual([], self.changes)
         self.assertEqual(1, self.bridge.status.failures)
 
-    def test_came_up_is_called_in_reactor_thread(self) -> None:
+    def test_changes_are_told_in_reactor_thread(self) -> None:
         """The network thread leaves it to the reactor to call back."""
 
         def script() -> Iterator[Event]:
             yield accept
             yield granted
-            self.assertEqual(0, self.ups)
+            self.assertEqual([], self.changes)
             self.reactor.advance(0)
-            self.assertEqual(1, self.ups)
+            self.assertEqual([True], self.changes)
             yield lose
 
-        self.play(script)
+        def next_one() -> Iterator[Event]:
+            self.assertEqual([True], self.changes)
+            self.reactor.advance(0)
+            self.assertEqual([True, False], self.changes)
+            yield accept
 
-    def test_came_up_is_called_each_time(self) -> None:
-        """Each connection whose subscriptions are granted is told of."""
+        self.play(script, next_one)
+
+    def test_changes_are_told_each_time(self) -> None:
+        """Each link that comes up, and each that goes down, is told of in turn."""
         self.play(brief, brief, brief)
 
-        self.assertEqual(3, self.ups)
+        self.assertEqual([True, False] * 3, self.changes)
+
+    def test_loss_is_told_once_however_it_is_noticed(self) -> None:
+        """It makes no difference whether callbacks tell of it, or one, or none, or an exception."""
+
+        def reported_once(connection: Any) -> Any:
+            return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+
+        def raising(_connection: Any) -> Any:
+            raise RuntimeError("a defect of paho")
+
+        def script(loss: Event) -> Script:
+            def play() -> Iterator[Event]:
+                yield from brief()
+                yield loss
+
+            return play
+
+        self.play(*[script(loss) for loss in (lose, reported_once, give_up, raising)])
+
+        self.assertEqual([True, False] * 4, self.changes)
+
+    def test_no_loss_is_told_when_link_was_not_up(self) -> None:
+        """Attempts that fail, and connections without their subscriptions, are no losses."""
+
+        def refused() -> Iterator[Event]:
+            yield refuse
+
+        def hangs_up() -> Iterator[Event]:
+            yield lose
+
+        def not_granted() -> Iterator[Event]:
+            yield accept
+            yield grant(1, REFUSED_SUBSCRIPTION)
+
+        def lost_before_it_is_granted() -> Iterator[Event]:
+            yield accept
+
+        self.play(unreachable(REFUSED), refused, hangs_up, not_granted, lost_before_it_is_granted)
+
+        self.assertEqual([], self.changes)
 
     def test_connections_are_counted_when_accepted(self) -> None:
         """Connections count once the broker accepts them, whatever comes then."""
@@ -399,7 +444,7 @@ class AttemptTests(BridgeTestCase):
         self.play(script, brief)
 
         self.assertEqual(2, self.bridge.status.connections)
-        self.assertEqual(2, self.ups)
+        self.assertEqual([True, False] * 2, self.changes)
         (line,) = self.log.lines(LogLevel.error)
         self.assertIn("a defect of paho", line)
 
@@ -883,6 +928,19 @@ class StopTests(BridgeTestCase):
         self.assertEqual([], self.log.lines(LogLevel.warn))
         self.assert_stopped()
 
+    def test_end_of_the_link_is_told_when_stopped(self) -> None:
+        """The link goes down with the stop, which is told of once though it is stopped twice."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            self.stop()
+
+        self.play(script)
+        self.stop()
+
+        self.assert_stopped()
+        self.assertEqual([True, False], self.changes)
+
     def test_requests_go_out_before_the_goodbye(self) -> None:
         """What was published before the stop is not lost by it."""
 
@@ -1067,7 +1125,7 @@ class StandInTests(SynchronousTestCase):
             SUBSCRIPTIONS,
             longest=LONGEST,
             receive=lambda _: None,
-            came_up=lambda: None,
+            changed=lambda _: None,
             reactor=reactor,
             pool=cast(ThreadPool, pool),
             client_factory=broker.make_client,

@@ -1,103 +1,39 @@
-"""What is known of a cluster, as sequences of notes and moments."""
+"""What is known of the peers of a cluster, as sequences of notes and moments."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from maestro_exporter.cluster import Cluster
-from maestro_exporter.notes import (
-    AbnormalDisconnect,
-    Generation,
-    InternalError,
-    Note,
-    OkResponse,
-    PingResponse,
-    ProtocolError,
-    Role,
-    Sender,
-    TestFailure,
-    TestSuccess,
+from maestro_exporter.notes import InternalError, Role, Sender
+from maestro_exporter.snapshot import (
+    ERRORS,
+    NOTIFICATIONS,
+    RESULTS,
+    ROUND_TRIP_BOUNDS,
+    TYPES,
+    Histogram,
+    Moment,
+    Snapshot,
 )
-from maestro_exporter.snapshot import TYPES, Moment, Series, Snapshot
-from tests.samples import stats_response
-
-EXPIRY = 30.0
-FORGET = 900.0
-UNIX = 1_700_000_000.0
-
-V1_3, V1_4, V1_5 = Generation.V1_3, Generation.V1_4, Generation.V1_5
-
-
-def at(seconds: float) -> Moment:
-    """Give the moment so many seconds after the beginning."""
-    return Moment(1000.0 + seconds, UNIX + seconds)
-
-
-def worker(id_: str, role: Role = Role.SENDER, host: str = "node", name: str = "worker") -> Sender:
-    return Sender(id=id_, name=name, host=host, role=role, member="", group="all")
-
-
-def stats(sender: Sender | None, count: int = 0, rate: float = 0.0, children: int = 0) -> Note:
-    """Give a STATS reply of a 1.5 peer."""
-    return stats_response(
-        sender,
-        correlation_id="theirs",
-        message_id="m",
-        child_count=children,
-        count=count,
-        rate=rate,
-    )
-
-
-def old_stats(id_: str, name: str, role: str = "", generation: Generation = V1_4) -> Note:
-    """Give a STATS reply of an older peer."""
-    return stats_response(Sender(id=id_, name=name), generation, role=role)
-
-
-def ping(
-    sender: Sender, elapsed: int, correlation: str | None, generation: Generation = V1_5
-) -> Note:
-    return PingResponse(
-        generation=generation, correlation_id=correlation, sender=sender, elapsed=elapsed
-    )
-
-
-class ClusterTestCase(SynchronousTestCase):
-    """Gives a cluster, and short words to tell it what happens."""
-
-    def setUp(self) -> None:
-        self.cluster = self.make_cluster()
-        self.rounds = 0
-
-    def make_cluster(self, max_peers: int = 100) -> Cluster:
-        return Cluster(expiry=EXPIRY, forget=FORGET, max_peers=max_peers)
-
-    def ask(self, seconds: float, *pinged: Generation) -> str:
-        """Begin a round; give its correlation."""
-        self.rounds += 1
-        correlation = f"round-{self.rounds}"
-        self.cluster.begin_round(correlation, pinged or (V1_5,), at(seconds))
-        return correlation
-
-    def tell(self, seconds: float, *notes: Note) -> None:
-        for note in notes:
-            self.cluster.apply(note, at(seconds))
-
-    def snapshot(self, seconds: float) -> Snapshot:
-        self.cluster.expire(at(seconds))
-        return self.cluster.snapshot()
-
-    def series(self, seconds: float) -> list[Series]:
-        snapshot = self.snapshot(seconds)
-        names = [(each.peer, each.type) for each in snapshot.series]
-        self.assertEqual(len(names), len(set(names)), "a series is there twice")
-        return list(snapshot.series)
-
-    def names(self, seconds: float) -> list[tuple[str, str, int]]:
-        return [(each.peer, each.type, each.instances) for each in self.series(seconds)]
+from tests.cluster_case import (
+    IDLE,
+    UNIX,
+    V1_3,
+    V1_4,
+    V1_5,
+    ClusterTestCase,
+    at,
+    clock_after,
+    old_process,
+    old_stats,
+    ping,
+    process,
+    shown,
+    stats,
+    worker,
+)
 
 
 class EmptyClusterTests(ClusterTestCase):
@@ -109,12 +45,19 @@ class EmptyClusterTests(ClusterTestCase):
                 series=(),
                 peers_up=dict.fromkeys(TYPES, 0),
                 peers_rejected=0,
-                test_successes=0,
-                test_failures=0,
-                abnormal_disconnects=0,
+                notifications=dict.fromkeys(NOTIFICATIONS, 0),
+                errors=dict.fromkeys(ERRORS, 0),
                 rounds=0,
+                late_replies=0,
                 last_round=None,
                 last_round_replies=0,
+                round_trips=dict.fromkeys(
+                    TYPES, Histogram((0,) * (len(ROUND_TRIP_BOUNDS) + 1), 0.0)
+                ),
+                run=None,
+                finished=(),
+                results=dict.fromkeys(RESULTS, 0),
+                events=(),
             ),
             self.snapshot(0),
         )
@@ -130,18 +73,7 @@ class StatsTests(ClusterTestCase):
         self.tell(1, stats(worker("a"), count=7, rate=1.5, children=3))
 
         self.assertEqual(
-            [
-                Series(
-                    peer="worker@node",
-                    type="sender",
-                    instances=1,
-                    last_reply=at(1),
-                    count=7,
-                    connections=3,
-                    rate=1.5,
-                )
-            ],
-            self.series(1),
+            [shown(process("a", 1, messages=7, connections=3, rate=1.5))], self.series(1)
         )
 
     def test_newer_values_win(self) -> None:
@@ -149,7 +81,7 @@ class StatsTests(ClusterTestCase):
         self.tell(1, stats(worker("a"), count=7))
         self.tell(2, stats(worker("a"), count=3))
 
-        self.assertEqual([3], [each.count for each in self.series(2)])
+        self.assertEqual([3], [each.messages for each in self.series(2)])
 
     def test_odd_numbers(self) -> None:
         """What a peer reports as rate is kept, whatever it is."""
@@ -173,6 +105,134 @@ class StatsTests(ClusterTestCase):
         self.assertEqual(
             ["one", "two", "worker@h1", "worker@h2"], [each.peer for each in self.series(1)]
         )
+
+
+class LatencyTests(ClusterTestCase):
+    """The latency of receivers, in seconds."""
+
+    def latencies(self, seconds: float = 1) -> list[float | None]:
+        return [each.latency for each in self.series(seconds)]
+
+    def receive(self, latency: float, id_: str = "a", role_info: str = "") -> None:
+        receiver = worker(id_, Role.RECEIVER)
+        self.tell(1, stats(receiver, latency=latency, role_info=role_info))
+
+    def test_java_peers(self) -> None:
+        """Java peers, whose role info does not say otherwise, report microseconds."""
+        self.receive(1500.0)
+
+        expected = process("a", 1, type="receiver", latency=0.0015, **IDLE)
+        self.assertEqual([shown(expected)], self.series(1))
+
+    def test_c_peers(self) -> None:
+        """C peers report milliseconds; their role info begins with the name of their program."""
+        c_peer = "msg-perf-tool C test client"
+        self.tell(
+            1,
+            old_stats("a", "mpt-receiver", "receiver", V1_3, role_info=c_peer, latency=12.5),
+            old_stats("b", "receiver@h", "receiver", V1_3, role_info=f"a {c_peer}", latency=12.5),
+        )
+
+        self.assertEqual([0.0125, 0.0000125], self.latencies())
+
+    def test_not_measured(self) -> None:
+        """A receiver that reports 0 does not measure any."""
+        for nothing in (0.0, -0.0):
+            self.receive(nothing)
+
+            self.assertEqual([None], self.latencies())
+
+    def test_odd_numbers(self) -> None:
+        """What a receiver reports is kept, whatever it is."""
+        for odd in (-17.25, math.inf, -math.inf):
+            self.receive(odd)
+            self.assertEqual([odd / 1e6], self.latencies())
+        self.receive(math.nan)
+        (latency,) = self.latencies()
+
+        assert latency is not None
+        self.assertTrue(math.isnan(latency))
+
+    def test_only_receivers(self) -> None:
+        """What peers of another type report is none."""
+        roles = [role for role in Role if role is not Role.RECEIVER]
+        for role in roles:
+            self.tell(1, stats(worker(role.name, role, host=role.name), latency=1500.0))
+        self.tell(1, old_stats("c", "sender@h", "sender", latency=1500.0))
+
+        self.assertEqual([None] * (len(roles) + 1), self.latencies())
+
+    def test_role_change(self) -> None:
+        """A receiver that becomes a sender has no latency any more."""
+        self.receive(1500.0)
+        self.tell(2, stats(worker("a", Role.SENDER), latency=1500.0))
+
+        self.assertEqual([None], self.latencies(2))
+
+    def test_largest(self) -> None:
+        """The largest of several is shown; what is not a number only if there is no other."""
+        self.receive(math.nan, "a")
+        self.receive(math.nan, "b")
+        (latency,) = self.latencies()
+        assert latency is not None
+        self.assertTrue(math.isnan(latency))
+        for id_, latency, expected in (("c", -1.0, -1e-6), ("d", 0.0, -1e-6), ("e", 5.0, 5e-6)):
+            self.receive(latency, id_)
+            self.assertEqual([expected], self.latencies())
+
+
+class IdentityTests(ClusterTestCase):
+    """Who the processes say they are."""
+
+    def test_of_1_5(self) -> None:
+        """The header of 1.5 says name, host, group and member."""
+        sender = Sender(
+            id="a", name="w@rker", host="h@1", role=Role.AGENT, member="one", group="some"
+        )
+        self.tell(1, stats(sender))
+
+        expected = process("a", 1, name="w@rker", host="h@1", group="some", member="one", **IDLE)
+        expected = expected._replace(peer="w@rker@h@1", type="agent")
+        self.assertEqual([shown(expected)], self.series(1))
+
+    def test_of_older(self) -> None:
+        """Before 1.5 the name has both parts, of which the second may be missing."""
+        cases = [
+            ("sender@h", "sender", "h"),
+            ("sender@h@again", "sender", "h@again"),
+            ("standalone", "standalone", ""),
+            ("@h", "", "h"),
+            ("@", "", ""),
+        ]
+        for generation in (V1_3, V1_4):
+            for peer, name, host in cases:
+                self.cluster = self.make_cluster()
+                self.tell(1, old_stats("id", peer, "sender", generation))
+                expected = old_process("id", peer, 1, name=name, host=host, type="sender", **IDLE)
+                expected = expected._replace(protocol=generation.value)
+                self.assertEqual([shown(expected)], self.series(1))
+
+    def test_newest_counts(self) -> None:
+        """A process is who it last said it is, since it was first heard."""
+        self.tell(1, stats(worker("a")))
+        self.tell(2, stats(replace(worker("a"), group="some", member="one")))
+
+        expected = process("a", 1, 2, group="some", member="one", **IDLE)
+        self.assertEqual([shown(expected)], self.series(2))
+
+    def test_without_id(self) -> None:
+        """A process that says no id is shown without one."""
+        self.tell(1, stats(worker("")))
+
+        self.assertEqual([shown(process("", 1, **IDLE))], self.series(1))
+
+    def test_silent(self) -> None:
+        """Of a silent peer the process that was heard last is shown, without values."""
+        correlation = self.ask(0)
+        self.tell(1, stats(worker("a"), count=1), stats(worker("b"), count=2))
+        self.tell(2, ping(worker("a"), 7, correlation))
+
+        self.assertEqual([shown(process("a", 1, 2), up=False)], self.series(40))
 
 
 class PeerTypeTests(ClusterTestCase):
@@ -222,7 +282,8 @@ class PeerTypeTests(ClusterTestCase):
         self.tell(2, stats(worker("b", Role.RECEIVER), count=4))
 
         self.assertEqual(
-            [("sender", 1), ("receiver", 4)], [(each.type, each.count) for each in self.series(2)]
+            [("sender", 1), ("receiver", 4)],
+            [(each.type, each.messages) for each in self.series(2)],
         )
 
     def test_ping_keeps_the_type_of_stats(self) -> None:
@@ -259,24 +320,39 @@ class SharedNameTests(ClusterTestCase):
     def test_sums(self) -> None:
         """Processes of one name and type make one series: sums, and the worst time."""
         correlation = self.ask(0)
-        for id_, count, elapsed in (("a", 10, 7), ("b", 32, 3)):
+        for id_, count, elapsed, seconds in (("a", 10, 750, 1.0), ("b", 32, 125, 1.5)):
             self.tell(1, stats(worker(id_), count=count, rate=count / 2, children=2))
-            self.tell(1, ping(worker(id_), elapsed, correlation))
+            self.tell(seconds, ping(worker(id_), elapsed, correlation))
 
+        first = process("a", 1.0, messages=10, connections=2, rate=5.0)
+        second = process("b", 1.0, 1.5, messages=32, connections=2, rate=16.0)
+        ahead, behind = clock_after((1.0, 750, 1.0)), clock_after((1.5, 125, 1.5))
+        self.assertEqual((0.25, -0.625), (ahead.seconds, behind.seconds))
         self.assertEqual(
             [
-                Series(
-                    peer="worker@node",
-                    type="sender",
-                    instances=2,
-                    last_reply=at(1),
-                    count=42,
+                shown(
+                    first._replace(ping=750, round_trip=1.0, clock=ahead),
+                    second._replace(ping=125, round_trip=1.5, clock=behind),
+                    messages=42,
                     connections=4,
                     rate=21.0,
-                    ping=7,
+                    ping=750,
+                    round_trip=1.5,
+                    clock=behind,
                 )
             ],
-            self.series(1),
+            self.series(1.5),
+        )
+
+    def test_sums_of_some(self) -> None:
+        """A process without values adds nothing to those of the others."""
+        self.tell(1, InternalError(generation=V1_5, sender=worker("a")))
+        self.assertEqual([shown(process("a", 1))], self.series(1))
+        self.tell(2, stats(worker("b"), count=2, rate=0.5, children=1))
+
+        values: dict[str, Any] = {"messages": 2, "connections": 1, "rate": 0.5}
+        self.assertEqual(
+            [shown(process("a", 1), process("b", 2, **values), **values)], self.series(2)
         )
 
     def test_one_of_two_dies(self) -> None:
@@ -288,8 +364,8 @@ class SharedNameTests(ClusterTestCase):
             self.ask(second)
             self.tell(second, stats(worker("b"), count=2))
 
-        self.assertEqual([3], [each.count for each in self.series(39.9)])
-        self.assertEqual([2], [each.count for each in self.series(40)])
+        self.assertEqual([3], [each.messages for each in self.series(39.9)])
+        self.assertEqual([2], [each.messages for each in self.series(40)])
         self.assertEqual([("worker@node", "sender", 1)], self.names(40))
 
 
@@ -301,10 +377,8 @@ class RestartTests(ClusterTestCase):
         self.ask(10)
         self.tell(10.1, stats(worker("new"), count=1))
 
-        self.assertEqual(
-            [("worker@node", 1, 1)],
-            [(each.peer, each.instances, each.count) for each in self.series(10.1)],
-        )
+        values = IDLE | {"messages": 1}
+        self.assertEqual([shown(process("new", 10.1, **values))], self.series(10.1))
         self.assertEqual(1, self.snapshot(10.1).peers_up["sender"])
 
     def test_replaced_within_the_round(self) -> None:
@@ -312,13 +386,13 @@ class RestartTests(ClusterTestCase):
         self.ask(0)
         self.tell(0.1, stats(worker("old"), count=100))
         self.tell(5, stats(worker("new"), count=1))
-        self.assertEqual([101], [each.count for each in self.series(5)])
+        self.assertEqual([101], [each.messages for each in self.series(5)])
         self.ask(10)
         self.tell(10.1, stats(worker("new"), count=2))
-        self.assertEqual([102], [each.count for each in self.series(10.1)])
+        self.assertEqual([102], [each.messages for each in self.series(10.1)])
         self.ask(20)
 
-        self.assertEqual([2], [each.count for each in self.series(20)])
+        self.assertEqual([2], [each.messages for each in self.series(20)])
 
     def test_second_process_joins(self) -> None:
         """A second process beside a living one is added, not taken for a restart."""
@@ -328,7 +402,7 @@ class RestartTests(ClusterTestCase):
             if second:
                 self.tell(second + 0.2, stats(worker("second"), count=1))
             expected = 11 if second else 10
-            self.assertEqual([expected], [each.count for each in self.series(second + 0.2)])
+            self.assertEqual([expected], [each.messages for each in self.series(second + 0.2)])
 
     def test_second_process_answers_first(self) -> None:
         """The elder one counts again as soon as it answers."""
@@ -338,7 +412,7 @@ class RestartTests(ClusterTestCase):
         self.tell(10.1, stats(worker("second"), count=1))
         self.tell(10.2, stats(worker("first"), count=10))
 
-        self.assertEqual([11], [each.count for each in self.series(10.2)])
+        self.assertEqual([11], [each.messages for each in self.series(10.2)])
 
     def test_nobody_answers(self) -> None:
         """When nobody answers, no process is taken for the successor of another."""
@@ -348,7 +422,7 @@ class RestartTests(ClusterTestCase):
         self.ask(10)
         self.ask(20)
 
-        self.assertEqual([3], [each.count for each in self.series(20)])
+        self.assertEqual([3], [each.messages for each in self.series(20)])
 
     def test_no_trace_of_the_predecessor(self) -> None:
         """The predecessor's expiry leaves no silent peer beside its living successor."""
@@ -367,10 +441,7 @@ class ExpiryTests(ClusterTestCase):
         self.tell(0, stats(worker("a"), count=1))
 
         self.assertEqual([("worker@node", "sender", 1)], self.names(29.9))
-        self.assertEqual(
-            [Series(peer="worker@node", type="sender", instances=0, last_reply=at(0))],
-            self.series(30),
-        )
+        self.assertEqual([shown(process("a", 0), up=False)], self.series(30))
         self.assertEqual(0, self.snapshot(30).peers_up["sender"])
 
     def test_forgotten(self) -> None:
@@ -387,6 +458,15 @@ class ExpiryTests(ClusterTestCase):
         self.tell(41, stats(worker("a"), count=2))
 
         self.assertEqual([("worker@node", "sender", 1)], self.names(41))
+
+    def test_comes_back_new(self) -> None:
+        """A peer that was silent is first heard when it comes back, with new values alone."""
+        correlation = self.ask(0)
+        self.tell(1, stats(worker("a"), count=1), ping(worker("a"), 7, correlation))
+        self.series(40)
+        self.tell(41, stats(worker("a"), count=2))
+
+        self.assertEqual([shown(process("a", 41, **(IDLE | {"messages": 2})))], self.series(41))
 
     def test_order_of_silence(self) -> None:
         """Each peer expires by its own last reply, whatever the order of appearance."""
@@ -452,7 +532,7 @@ class CapTests(ClusterTestCase):
 
         self.assertEqual(
             [("worker@a", 2), ("worker@b", 1)],
-            sorted((each.peer, each.count) for each in self.series(11)),
+            sorted((each.peer, each.messages) for each in self.series(11)),
         )
         self.assertEqual(1, self.snapshot(11).peers_rejected)
 
@@ -472,134 +552,6 @@ class CapTests(ClusterTestCase):
             self.assertLessEqual(len(self.series(number)), 2)
 
 
-class PingTests(ClusterTestCase):
-    def pings(self, seconds: float) -> list[int | None]:
-        return [each.ping for each in self.series(seconds)]
-
-    def test_ours(self) -> None:
-        """The elapsed time of an answer to our PING is shown, negative ones too."""
-        correlation = self.ask(0)
-        self.tell(1, ping(worker("a", host="1"), 12, correlation))
-        self.tell(1, ping(worker("b", host="2"), -4, correlation))
-
-        self.assertEqual([12, -4], self.pings(1))
-
-    def test_theirs(self) -> None:
-        """An answer to somebody else's PING says nothing: it measures their clock."""
-        self.ask(0)
-        self.tell(1, ping(worker("a"), 12, "theirs"))
-        self.tell(1, ping(worker("a"), 12, None))
-
-        self.assertEqual([], self.series(1))
-
-    def test_late(self) -> None:
-        """A late answer to an earlier round counts, unless a later round was answered."""
-        first = self.ask(0)
-        second = self.ask(10)
-        self.tell(11, ping(worker("a"), 1, first))
-        self.assertEqual([1], self.pings(11))
-        self.tell(12, ping(worker("a"), 2, second))
-        self.tell(13, ping(worker("a"), 3, first))
-
-        self.assertEqual([2], self.pings(13))
-
-    def test_very_late(self) -> None:
-        """The correlations of rounds long gone are not remembered."""
-        first = self.ask(0)
-        for number in range(1, 20):
-            self.ask(10 * number)
-        self.tell(200, ping(worker("a"), 1, first))
-
-        self.assertEqual([], self.series(200))
-
-    def test_uncorrelated(self) -> None:
-        """Of 1.3 peers, the next PING reply of each id after our request counts."""
-        sender = Sender(id="a", name="sender@h")
-        self.tell(0, ping(sender, 1, None, V1_3))
-        self.assertEqual([], self.series(0))
-        self.ask(10, V1_3)
-        self.tell(11, ping(sender, 2, None, V1_3))
-        self.tell(12, ping(sender, 3, None, V1_3))
-        self.assertEqual([2], self.pings(12))
-        self.ask(20, V1_3)
-        self.tell(21, ping(sender, 4, None, V1_3))
-
-        self.assertEqual([4], self.pings(21))
-
-    def test_uncorrelated_not_asked(self) -> None:
-        """A 1.3 PING reply counts only after a round that asked 1.3 peers."""
-        self.ask(0, V1_5)
-        self.tell(1, ping(Sender(id="a", name="sender@h"), 2, None, V1_3))
-
-        self.assertEqual([], self.series(1))
-
-
-class NotificationTests(ClusterTestCase):
-    def test_counters(self) -> None:
-        """Each success, failure and abnormal disconnect counts once, and makes no peer."""
-        sender = worker("a")
-        success = TestSuccess(generation=V1_5, sender=sender, message="")
-        failure = TestFailure(generation=V1_4, sender=sender, message="")
-        abnormal = AbnormalDisconnect(generation=V1_3, sender=sender)
-        self.tell(1, success, success, success, failure, failure, abnormal)
-
-        snapshot = self.snapshot(1)
-        self.assertEqual(
-            (3, 2, 1),
-            (snapshot.test_successes, snapshot.test_failures, snapshot.abnormal_disconnects),
-        )
-        self.assertEqual((), snapshot.series)
-
-    def test_counters_outlive_peers(self) -> None:
-        """Counters do not fall when peers are forgotten."""
-        self.tell(0, stats(worker("a")))
-        self.tell(0, TestSuccess(generation=V1_5, sender=worker("a"), message=""))
-
-        self.assertEqual(1, self.snapshot(1000).test_successes)
-
-
-class OtherNotesTests(ClusterTestCase):
-    def test_nothing_to_say(self) -> None:
-        """OK and PROTOCOL_ERROR change nothing."""
-        before = self.snapshot(0)
-        self.tell(1, OkResponse(generation=V1_5, sender=worker("a")))
-        self.tell(1, ProtocolError(generation=V1_3, sender=None))
-
-        self.assertIs(before, self.snapshot(1))
-
-    def test_internal_error(self) -> None:
-        """A peer that can only answer with an error is up, with no values."""
-        self.tell(1, InternalError(generation=V1_3, sender=Sender(id="c", name="mpt-sender")))
-
-        self.assertEqual(
-            [Series(peer="mpt-sender", type="other", instances=1, last_reply=at(1))],
-            self.series(1),
-        )
-
-    def test_internal_error_of_nobody(self) -> None:
-        """An agent's error with an empty id and name makes no peer."""
-        self.tell(1, InternalError(generation=V1_4, sender=Sender(id="", name=""), message="m"))
-
-        self.assertEqual([], self.series(1))
-
-
-class RoundTests(ClusterTestCase):
-    def test_rounds(self) -> None:
-        """A round is complete when the next begins; its repliers are counted by process."""
-        self.ask(0)
-        self.assertEqual((1, None, 0), self.rounds_of(0))
-        self.tell(1, stats(worker("a")), stats(worker("a")), stats(worker("b")))
-        self.ask(10)
-        self.assertEqual((2, at(0), 2), self.rounds_of(10))
-        self.ask(20)
-
-        self.assertEqual((3, at(10), 0), self.rounds_of(20))
-
-    def rounds_of(self, seconds: float) -> tuple[int, Moment | None, int]:
-        snapshot = self.snapshot(seconds)
-        return snapshot.rounds, snapshot.last_round, snapshot.last_round_replies
-
-
 class SnapshotTests(ClusterTestCase):
     def test_same_while_unchanged(self) -> None:
         """Reading changes nothing: without news, the snapshot is the same object."""
@@ -613,6 +565,8 @@ class SnapshotTests(ClusterTestCase):
         for change in (
             lambda: self.tell(1, stats(worker("a"))),
             lambda: self.ask(2),
+            lambda: self.tell(3, InternalError(generation=V1_5, sender=None)),
+            lambda: self.cluster.link_changed(at(4), up=False),
             lambda: self.cluster.expire(at(40)),
             lambda: self.cluster.expire(at(1000)),
         ):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from maestro_exporter.cluster import Cluster
-from maestro_exporter.metrics import REJECTIONS, cluster_page, exporter_page
+from maestro_exporter.metrics import REJECTIONS, REQUESTS, cluster_page, exporter_page
 from maestro_exporter.settings import OPTIONS, load
-from maestro_exporter.snapshot import TYPES
+from maestro_exporter.snapshot import ERRORS, NOTIFICATIONS, RESULTS, TYPES
 from tests.samples import exporter_state
 
 pytestmark = pytest.mark.source
@@ -46,8 +46,8 @@ def test_readme_names_every_option() -> None:
 
 
 def test_readme_names_closed_sets() -> None:
-    """The README names every type of peer and every reason of rejection."""
-    for word in (*TYPES, *REJECTIONS):
+    """The README names every value of the labels that have a closed set of them."""
+    for word in (*TYPES, *REJECTIONS, *REQUESTS, *NOTIFICATIONS, *ERRORS, *RESULTS):
         assert f"`{word}`" in README
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,7 +30,7 @@ from maestro_exporter.metrics import (
     exporter_page,
 )
 from maestro_exporter.notes import COMMANDS, Generation, PingResponse, Role, Sender
-from maestro_exporter.snapshot import Moment
+from maestro_exporter.snapshot import Histogram, Moment
 from tests.samples import exporter_state, stats_response
 
 #: The sample output of Maestro's own documentation, to the letter.
@@ -48,7 +51,7 @@ def seed_cluster() -> Cluster:
     """Give the cluster that the seed's sample was taken from."""
     cluster = Cluster(expiry=30, forget=900, max_peers=100)
     now = Moment(1.0, 1_700_000_000.0)
-    cluster.begin_round("ours", [Generation.V1_5], now)
+    cluster.begin_round("ours", Generation.V1_5, now)
     nodes = ((Role.RECEIVER, 5), (Role.SENDER, 4), (Role.INSPECTOR, 6), (Role.AGENT, 7))
     for role, node in nodes:
         sender = Sender(
@@ -103,15 +106,18 @@ class SeedTests(SynchronousTestCase):
 class OracleTests(SynchronousTestCase):
     def assert_alike(self, family: Family, samples: list[Sample]) -> None:
         """Both encoders must print the family alike, to the byte."""
-        if family.kind == "counter":
-            name = family.name.removesuffix("_total")
-            metric: CounterMetricFamily | GaugeMetricFamily = CounterMetricFamily(
-                name, family.help, labels=family.labels
-            )
-        else:
-            metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+        metric: Any = {
+            "counter": CounterMetricFamily,
+            "gauge": GaugeMetricFamily,
+            "histogram": HistogramMetricFamily,
+        }[family.kind](family.name.removesuffix("_total"), family.help, labels=family.labels)
         for labels, value in samples:
-            metric.add_metric(labels, value)
+            if isinstance(value, Histogram):
+                bounds = [*map(str, family.bounds), "+Inf"]
+                buckets = list(zip(bounds, accumulate(value.counts), strict=True))
+                metric.add_metric(labels, buckets, value.sum)
+            else:
+                metric.add_metric(labels, value)
         expected = generate_latest(registry_of(metric)).decode()
 
         self.assertEqual(expected, encode([(family, samples)]).decode())

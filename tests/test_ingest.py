@@ -90,7 +90,7 @@ class ReceivedTests(IngestTestCase):
         self.assertEqual(
             ["stats", "test_success", "stats"], [note.command for note, _ in self.cluster.applied]
         )
-        self.assertEqual(1, self.cluster.snapshot().test_successes)
+        self.assertEqual(1, self.cluster.snapshot().notifications["test_success"])
 
     def test_note_is_applied_at_its_arrival(self) -> None:
         """The moment is that of the arrival on both clocks, not that of the batch."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import count
+import math
+from collections import Counter
+from itertools import combinations, count
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,12 +25,17 @@ PEERS, DAEMONS = "/mpt/peer", "/mpt/daemon"
 
 
 class Watched(Cluster):
-    """A cluster that remembers when it was told to expire, and may fail to."""
+    """A cluster that remembers what it was told of rounds and expiry, and may fail to expire."""
 
     def __init__(self) -> None:
-        super().__init__(expiry=EXPIRY, forget=10 * EXPIRY, max_peers=1000)
+        super().__init__(expiry=EXPIRY, forget=10 * EXPIRY, max_peers=2000)
+        self.begun: list[tuple[str, Generation, Moment]] = []
         self.expired: list[Moment] = []
         self.fails = False
+
+    def begin_round(self, correlation_id: str, pinged: Generation, at: Moment) -> None:
+        self.begun.append((correlation_id, pinged, at))
+        super().begin_round(correlation_id, pinged, at)
 
     def expire(self, at: Moment) -> None:
         self.expired.append(at)
@@ -53,6 +60,9 @@ class PollerTestCase(SynchronousTestCase):
         self.published: list[tuple[str, bytes, int]] = []
         self.refused: list[str] = []
         self.link_is_up = True
+        self.room = math.inf  # requests until the link goes down
+        self.takes = 0.0  # seconds that pass while a request is handed over
+        self.taken = 0.0  # seconds that have passed so
         self.fails = False
         ids = count(1)
         self.poller = Poller(
@@ -65,14 +75,17 @@ class PollerTestCase(SynchronousTestCase):
         )
 
     def now(self) -> Moment:
-        return Moment(self.clock.seconds(), EPOCH + self.clock.seconds())
+        return Moment(self.clock.seconds() + self.taken, EPOCH + self.clock.seconds() + self.taken)
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
         if self.fails:
             raise ZeroDivisionError
+        self.taken += self.takes
+        self.link_is_up = self.link_is_up and self.room > 0
         if not self.link_is_up:
             self.refused.append(topic)
             return False
+        self.room -= 1
         self.published.append((topic, payload, qos))
         return True
 
@@ -100,6 +113,10 @@ class PollerTestCase(SynchronousTestCase):
             for topic, request in self.ask()
             if isinstance(request, PingRequest)
         ]
+
+    def turns(self, rounds: int) -> list[Generation]:
+        """Ask so many rounds, and give the generations that PING asked."""
+        return [generation for _ in range(rounds) for _, generation in self.pings()]
 
     @property
     def rounds(self) -> int:
@@ -223,19 +240,24 @@ class RequestTests(PollerTestCase):
     def test_requests_are_sent_with_qos_1(self) -> None:
         """Every request is acknowledged by the broker."""
         self.hear(V1_3, V1_4, V1_5)
-        self.ask()
+        for _ in Generation:
+            self.ask()
 
-        self.assertEqual([1] * 5, [qos for _, _, qos in self.published])
+            self.assertEqual([1] * 3, [qos for _, _, qos in self.published])
 
     def test_requests_of_a_round_share_their_correlation(self) -> None:
         """The requests that have ids carry the round's correlation and ids of their own."""
         self.hear(V1_4, V1_5)
-        requests = [request for _, request in self.ask()]
+        message_ids: set[str | None] = set()
+        for correlation_id in ("id-1", "id-4"):  # each round has another form of PING
+            requests = [request for _, request in self.ask()]
 
-        self.assertEqual({"id-1"}, {request.correlation_id for request in requests})
-        ids = [request.message_id for request in requests]
-        self.assertNotIn("id-1", ids)
-        self.assertEqual(3, len(set(ids)))  # STATS is one note on two topics
+            self.assertEqual({correlation_id}, {request.correlation_id for request in requests})
+            ids = [request.message_id for request in requests]
+            self.assertEqual(2, len(set(ids)))  # STATS is one note on two topics
+            message_ids.update(ids)
+
+        self.assertEqual({"id-2", "id-3", "id-5", "id-6"}, message_ids)
 
     def test_each_round_has_a_correlation_of_its_own(self) -> None:
         """Answers to an older round can be told from those to a newer one."""
@@ -268,10 +290,51 @@ class RequestTests(PollerTestCase):
         self.assertEqual([(DAEMONS, V1_3)], self.pings())
 
     def test_ping_has_each_form_that_is_heard(self) -> None:
-        """A mixed cluster is asked once in each form."""
+        """A mixed cluster is asked in one form at a time, and each form has its turn."""
         self.hear(V1_5, V1_3, V1_4)
+        turns = [self.pings() for _ in range(6)]
 
-        self.assertEqual([(DAEMONS, V1_3), (DAEMONS, V1_4), (PEERS, V1_5)], self.pings())
+        self.assertEqual([[(DAEMONS, V1_3)], [(DAEMONS, V1_4)], [(PEERS, V1_5)]] * 2, turns)
+
+    def test_ping_takes_turns_between_two_generations(self) -> None:
+        """Of two generations each is asked in every other round, whichever they are."""
+        for pair in combinations(Generation, 2):
+            self.setUp()
+            self.hear(*pair)
+
+            self.assertEqual(list(pair) * 3, self.turns(6))
+
+    def test_ping_goes_to_a_newcomer_first(self) -> None:
+        """Who was never asked, or not for longest, is before those that were asked lately."""
+        self.hear(V1_5)
+        self.assertEqual([V1_5] * 3, self.turns(3))
+        self.hear(V1_4)
+        self.assertEqual([V1_4, V1_5, V1_4], self.turns(3))
+        self.hear(V1_3)
+
+        self.assertEqual([V1_3, V1_5, V1_4, V1_3], self.turns(4))
+
+    def test_ping_turn_is_kept_through_silence(self) -> None:
+        """A generation that was silent for a while is asked next when it is back."""
+        self.hear(V1_3, V1_4)
+        self.assertEqual([V1_3, V1_4], self.turns(2))
+        self.pass_time(EXPIRY / 2)
+        self.hear(V1_3)
+        self.pass_time(EXPIRY / 2 + EXPIRY_PERIOD)
+        self.assertEqual([V1_3] * 3, self.turns(3))
+        self.hear(V1_4)
+
+        self.assertEqual([V1_4, V1_3, V1_4], self.turns(3))
+
+    def test_ping_turn_is_kept_when_the_round_cannot_be_asked(self) -> None:
+        """A round that is none takes nobody's turn."""
+        self.hear(V1_3, V1_4, V1_5)
+        self.assertEqual([V1_3], self.turns(1))
+        self.link_is_up = False
+        self.assertEqual([], self.turns(4))
+        self.link_is_up = True
+
+        self.assertEqual([V1_4, V1_5, V1_3], self.turns(3))
 
     def test_ping_form_is_dropped_when_its_peers_are_silent(self) -> None:
         """Who has expired is no longer asked in a form of his own."""
@@ -286,9 +349,34 @@ class RequestTests(PollerTestCase):
         self.hear(V1_3, V1_4, V1_5)
         self.poller.startService()
         self.clock.advance(1.5)
-        pings = [each for _, each in self.ask() if isinstance(each, PingRequest)]
+        pings = [
+            each for _ in Generation for _, each in self.ask() if isinstance(each, PingRequest)
+        ]
 
+        self.assertEqual([V1_3, V1_4, V1_5], [each.generation for each in pings])
         self.assertEqual([(1_700_000_001, 750_000)] * 3, [(each.sec, each.usec) for each in pings])
+
+    def test_round_begins_when_its_ping_is_made(self) -> None:
+        """What the requests before PING take is no part of its round trip; both clocks agree."""
+        self.takes = 0.25
+        self.hear(V1_3, V1_4, V1_5)
+        for turn in Generation:
+            before = self.now()
+            pings = [each for _, each in self.ask() if isinstance(each, PingRequest)]
+
+            ((_, pinged, at),) = self.cluster.begun[-1:]
+            self.assertEqual(before.monotonic + 2 * self.takes, at.monotonic)
+            self.assertEqual(before.unix + 2 * self.takes, at.unix)
+            self.assertEqual(
+                [(turn, at.unix)], [(p.generation, p.sec + p.usec / 1e6) for p in pings]
+            )
+            self.assertIs(turn, pinged)
+
+    def test_cluster_is_told_the_correlation_of_the_requests(self) -> None:
+        """Answers find the round by what its requests carry."""
+        (correlation,) = {request.correlation_id for _, request in self.ask()}
+
+        self.assertEqual([correlation], [each for each, _, _ in self.cluster.begun])
 
     def test_cluster_knows_the_round_before_its_pings_are_sent(self) -> None:
         """An answer that is there at once finds its round."""
@@ -314,11 +402,14 @@ class RequestTests(PollerTestCase):
 
     def test_three_requests_suffice_however_many_peers(self) -> None:
         """The load on the measured broker does not grow with the cluster."""
-        for generation in Generation:
-            self.setUp()
-            self.hear(generation, peers=500)
+        for size in range(len(Generation) + 1):
+            for heard in combinations(Generation, size):
+                self.setUp()
+                self.hear(*heard, peers=500)
+                for _ in range(len(heard) + 1):
+                    kinds = Counter(type(request) for _, request in self.ask())
 
-            self.assertEqual(3, len(self.ask()), generation)
+                    self.assertEqual({StatsRequest: 2, PingRequest: 1}, kinds, heard)
 
     def test_nothing_but_stats_and_ping_is_asked(self) -> None:
         """No request that changes a peer is sent, whoever comes and goes."""
@@ -332,6 +423,50 @@ class RequestTests(PollerTestCase):
         self.assertGreater(len(requests), 100)
         self.assertEqual({StatsRequest, PingRequest}, {type(request) for _, request in requests})
         self.assertEqual({PEERS, DAEMONS}, {topic for topic, _ in requests})
+
+
+class SentTests(PollerTestCase):
+    """What it counts."""
+
+    def test_requests_are_counted_by_command(self) -> None:
+        """Each round adds two of STATS and one of PING, over all rounds."""
+        self.hear(V1_3, V1_4, V1_5)
+        self.assertEqual(Counter(), self.poller.sent)
+        for number in (1, 2, 3, 4):
+            self.ask()
+
+            self.assertEqual({"stats": 2 * number, "ping": number}, self.poller.sent)
+
+    def test_nothing_is_counted_while_link_is_down(self) -> None:
+        """A request that was refused is not sent."""
+        self.link_is_up = False
+        self.ask()
+        self.pass_time(5 * INTERVAL)
+
+        self.assertEqual(Counter(), self.poller.sent)
+        self.assertEqual(6, len(self.refused))
+
+    def test_requests_before_the_loss_are_counted(self) -> None:
+        """When the link goes down within a round, what went out before is sent, and no more."""
+        for room, sent in (
+            (1, {"stats": 1}),
+            (2, {"stats": 2}),
+            (3, {"stats": 2, "ping": 1}),
+        ):
+            self.setUp()
+            self.room = room
+            self.ask()
+            self.pass_time(2 * INTERVAL)
+
+            self.assertEqual(Counter(sent), self.poller.sent)
+
+    def test_requests_that_raise_are_not_counted(self) -> None:
+        """What could not be handed over is not sent."""
+        self.fails = True
+        self.ask()
+
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertEqual(Counter(), self.poller.sent)
 
 
 class ExpiryTests(PollerTestCase):

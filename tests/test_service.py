@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 import maestro_exporter
-from maestro_exporter import demo, foreground, main, service, tap
+from maestro_exporter import clock, demo, foreground, main, service, tap
 from maestro_exporter.bridge import KEEPALIVE, STOP_PATIENCE, Bridge, LinkStatus
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.exposition import CONTENT_TYPE
@@ -380,6 +382,9 @@ class WiringTests(ExporterTestCase):
     def samples(self) -> Samples:
         return parse_samples(self.get(b"/metrics")[1])
 
+    def status(self) -> Any:
+        return json.loads(self.get(b"/api/v1/status")[1])
+
     def value(self, name: str, **labels: str) -> float | None:
         return self.samples().get((name, frozenset(labels.items())))
 
@@ -450,9 +455,73 @@ class WiringTests(ExporterTestCase):
     def test_link_that_comes_up_begins_a_round(self) -> None:
         """The peers are asked as soon as the bridge says that it is up."""
         self.start()
-        FakeBridge.made.joints["came_up"]()
+        FakeBridge.made.joints["changed"](True)
         self.assertEqual(FakeBridge.made.published, ["/mpt/peer", "/mpt/daemon", "/mpt/peer"])
         self.assertEqual(self.value("maestro_exporter_rounds_total"), 1.0)
+
+    def test_link_that_goes_down_begins_no_round(self) -> None:
+        """There is nobody to ask."""
+        self.start()
+        FakeBridge.made.joints["changed"](False)
+        self.assertEqual(FakeBridge.made.published, [])
+        self.assertEqual(self.value("maestro_exporter_rounds_total"), 0.0)
+
+    def test_changes_of_the_link_are_events(self) -> None:
+        """Each time that the link came up or went down is written down, the newest first."""
+        self.start()
+        for self.at, up in ((1001.0, True), (1002.5, False), (1004.0, True)):
+            FakeBridge.made.joints["changed"](up)
+        self.assertEqual(
+            [(each["time"], each["kind"]) for each in self.status()["events"]],
+            [
+                ("2001-09-09T02:03:24.000Z", "connection_found"),
+                ("2001-09-09T02:03:22.500Z", "connection_lost"),
+                ("2001-09-09T02:03:21.000Z", "connection_found"),
+            ],
+        )
+
+    def test_requests_reach_the_page(self) -> None:
+        """What was handed over to the bridge is counted there by command."""
+        self.start()
+        FakeBridge.made.joints["changed"](True)
+        sent = "maestro_exporter_notes_sent_total"
+        self.assertEqual(
+            (self.value(sent, command="stats"), self.value(sent, command="ping")), (2.0, 1.0)
+        )
+
+    def test_status_page(self) -> None:
+        """It is served as JSON and shows the present, the settings, the link and the peers."""
+        self.start(
+            broker=Address("broker.test", 1884),
+            interval=5.0,
+            peer_expiry=20.0,
+            peer_forget=50.0,
+            max_peers=7,
+        )
+        self.hear("node")
+        self.at = 1001.0
+        response, _ = self.get(b"/api/v1/status")
+        self.assertEqual(response.code, 200)
+        self.assertEqual(response.headers.getRawHeaders("Content-Type"), ["application/json"])
+        status = self.status()
+        self.assertEqual(
+            (status["time"], status["exporter"]["started"]),
+            ("2001-09-09T02:03:21.000Z", "2001-09-09T02:03:20.000Z"),
+        )
+        self.assertEqual(status["exporter"]["version"], maestro_exporter.__version__)
+        self.assertEqual(
+            (status["broker"]["address"], status["broker"]["up"]), ("broker.test:1884", True)
+        )
+        self.assertEqual(
+            status["settings"],
+            {
+                "interval_seconds": 5.0,
+                "peer_expiry_seconds": 20.0,
+                "peer_forget_seconds": 50.0,
+                "max_peers": 7,
+            },
+        )
+        self.assertEqual([each["peer"] for each in status["peers"]], ["worker@node"])
 
     def test_process_is_on_the_page(self) -> None:
         """Where no registry is given, the page has the metrics of the process and of Python."""
@@ -534,8 +603,8 @@ class PartsTests(ExporterTestCase):
 
     def test_both_clocks(self) -> None:
         """A moment is on the monotonic clock and on the calendar's."""
-        self.patch(service, "time", SimpleNamespace(monotonic=lambda: 1.0, time=lambda: 2.0))
-        self.assertEqual((service.now().monotonic, service.now().unix), (1.0, 2.0))
+        self.patch(clock, "time", SimpleNamespace(monotonic=lambda: 1.0, time=lambda: 2.0))
+        self.assertEqual((clock.now().monotonic, clock.now().unix), (1.0, 2.0))
 
 
 class Recorder(Service):
@@ -543,14 +612,19 @@ class Recorder(Service):
 
     Args:
         error: what the privileged start ends in.
+        look: called at that start, before it ends so.
     """
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(
+        self, error: Exception | None = None, look: Callable[[], object] = lambda: None
+    ) -> None:
         self.steps: list[str] = []
         self._error = error
+        self._look = look
 
     def privilegedStartService(self) -> None:
         self.steps.append("privileged start")
+        self._look()
         if self._error is not None:
             raise self._error
 
@@ -608,6 +682,22 @@ class RunServiceTests(SynchronousTestCase):
         """What is no reason not to start is shown as it is."""
         recorder = Recorder(ZeroDivisionError())
         self.assertRaises(ZeroDivisionError, run_service, recorder, DEFAULTS, self.reactor)
+
+    def test_timers_do_not_follow_the_wall_clock(self) -> None:
+        """The reactor runs on the clock that never steps, before anything is started."""
+        seen: list[object] = []
+        run_service(
+            Recorder(look=lambda: seen.append(self.reactor.seconds)), DEFAULTS, self.reactor
+        )
+        self.assertEqual(seen, [time.monotonic])
+        self.assertIs(self.reactor.seconds, time.monotonic)
+
+    def test_timers_are_due_by_the_clock_that_never_steps(self) -> None:
+        """What a service schedules when it starts is due so long after the monotonic now."""
+        self.patch(clock, "time", SimpleNamespace(monotonic=lambda: 1e6))
+        run_service(Recorder(look=lambda: self.reactor.callLater(7.0, int)), DEFAULTS, self.reactor)
+        (timer,) = self.reactor.getDelayedCalls()
+        self.assertEqual(timer.getTime(), 1e6 + 7.0)
 
     def test_log_lines(self) -> None:
         """Lines go to standard output in the form and from the level that is set."""

@@ -27,7 +27,7 @@ DEFAULTS = Settings(
 _URL = "give mqtt://host[:port]"
 _PORT = "give a whole number from 0 to 65535"
 _LISTEN = "give host:port, [IPv6 address]:port or :port"
-_PATH = "give a path such as /metrics, outside /-/"
+_PATH = "give a path such as /metrics, outside /-/ and /api/"
 _INTERVAL = "give seconds, or a number with ms, s, m or h, from 100ms to 1h"
 _EXPIRY = "give seconds, or a number with ms, s, m or h, from 100ms to 24h"
 _FORGET = "give seconds, or a number with ms, s, m or h, from 100ms to 8760h"
@@ -62,6 +62,7 @@ GOOD: tuple[tuple[str, str, str, object], ...] = (
     ("web.listen-address", "[::]:80", "listen", (Address("::", 80),)),
     ("web.telemetry-path", "/m", "telemetry_path", "/m"),
     ("web.telemetry-path", "/a/b-c_d.e~9", "telemetry_path", "/a/b-c_d.e~9"),
+    ("web.telemetry-path", "/apis/api", "telemetry_path", "/apis/api"),
     ("interval", "0.1", "interval", 0.1),
     ("interval", "100ms", "interval", 0.1),
     ("interval", ".5", "interval", 0.5),
@@ -135,6 +136,9 @@ BAD: tuple[tuple[str, str, str], ...] = (
     ("web.telemetry-path", "/a//b", _PATH),
     ("web.telemetry-path", "/-/metrics", _PATH),
     ("web.telemetry-path", "/-/healthy", _PATH),
+    ("web.telemetry-path", "/api", _PATH),
+    ("web.telemetry-path", "/api/metrics", _PATH),
+    ("web.telemetry-path", "/api/v1/status", _PATH),
     ("web.telemetry-path", "/me trics", _PATH),
     ("web.telemetry-path", "/metrics?x", _PATH),
     ("web.telemetry-path", "/<name>", _PATH),

@@ -7,12 +7,14 @@ import json
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.application.service import Application, IServiceCollection, MultiService, Service
+from twisted.internet import reactor
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -71,7 +73,7 @@ BAD: tuple[tuple[Sequence[str], str], ...] = (
     ),
     (
         ["--web.telemetry-path", "m"],
-        '--web.telemetry-path: "m": give a path such as /metrics, outside /-/',
+        '--web.telemetry-path: "m": give a path such as /metrics, outside /-/ and /api/',
     ),
     (["--interval", "0"], f'--interval: "0": {_TIME} 100ms to 1h'),
     (["--peer-expiry", "0"], f'--peer-expiry: "0": {_TIME} 100ms to 24h'),
@@ -225,6 +227,11 @@ class OptionsTests(OptionsTestCase):
 class MakeServiceTests(OptionsTestCase):
     """The service for twistd."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        # It is the reactor of this process that gets another clock, until the end of the test.
+        self.patch(reactor, "seconds", time.time)
+
     def make(self, *arguments: str, twistd: Any = None) -> MultiService:
         """Give the service that these arguments, and those of twistd, lead to."""
         options = Options()
@@ -251,6 +258,19 @@ class MakeServiceTests(OptionsTestCase):
         self.assertEqual(kinds.count(Listener), 2)
         self.assertEqual(kinds.count(Poller), 1)
         self.assertFalse(any(part.running for part in (service, exporter, *exporter)))
+
+    def test_timers_do_not_follow_the_wall_clock(self) -> None:
+        """Twistd's reactor runs on the clock that never steps, before the exporter is made."""
+        seen: list[tuple[object, object]] = []
+
+        def make_exporter(_settings: Settings, given: Any) -> MultiService:
+            seen.append((given, given.seconds))
+            return MultiService()
+
+        self.patch(tap, "make_exporter", make_exporter)
+        self.make()
+        self.assertEqual(seen, [(reactor, time.monotonic)])
+        self.assertIs(reactor.seconds, time.monotonic)
 
     def test_service_joins_the_application(self) -> None:
         """Twistd starts and stops it with the application."""

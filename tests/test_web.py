@@ -19,6 +19,7 @@ from tests.fakes import Log
 
 PAGE = b"# TYPE x gauge\nx 1.0\n"
 PAGE_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STATUS = b'{"format": 1}\n'
 TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 OTHER_METHODS = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW")
@@ -55,12 +56,17 @@ class PagesTestCase(SynchronousTestCase):
         *,
         render: Callable[[], bytes] = lambda: PAGE,
         telemetry_path: str = "/metrics",
+        status: Callable[[], bytes] = lambda: STATUS,
         version: str = "1.2.3",
         headers: dict[bytes, list[bytes]] | None = None,
     ) -> Answer:
         """Give the answer of fresh pages to a request, which goes as it is: nothing is tidied."""
         pages = Pages(
-            render, content_type=PAGE_TYPE, telemetry_path=telemetry_path, version=version
+            render,
+            content_type=PAGE_TYPE,
+            telemetry_path=telemetry_path,
+            status=status,
+            version=version,
         )
         agent = RequestTraversalAgent(pages.resource())
         responding = agent.request(
@@ -118,7 +124,13 @@ class MetricsTests(PagesTestCase):
     def test_page_is_rendered_for_each_request(self) -> None:
         """Pages keep nothing."""
         texts = iter((b"1", b"2"))
-        pages = Pages(lambda: next(texts), content_type="x", telemetry_path="/m", version="1")
+        pages = Pages(
+            lambda: next(texts),
+            content_type="x",
+            telemetry_path="/m",
+            status=lambda: STATUS,
+            version="1",
+        )
         client: Any = StubTreq(pages.resource())
         for text in (b"1", b"2"):
             response = self.successResultOf(client.get("http://exporter.test/m"))
@@ -132,7 +144,7 @@ class MetricsTests(PagesTestCase):
             rendered.append(PAGE)
             return PAGE
 
-        for target in (b"/", b"/-/healthy", b"/other"):
+        for target in (b"/", b"/api/v1/status", b"/-/healthy", b"/other"):
             self.ask(target, render=render)
         self.ask(b"/metrics", "POST", render=render)
         self.assertEqual(rendered, [])
@@ -159,11 +171,67 @@ class MetricsTests(PagesTestCase):
             self.assertEqual(logged.getErrorMessage(), "a secret of the inside")
 
 
+class StatusTests(PagesTestCase):
+    """The status page."""
+
+    def test_page(self) -> None:
+        """The page is what was given, as JSON that must not be kept."""
+        answer = self.ask(b"/api/v1/status")
+        self.assertEqual((answer.status, answer.body), (200, STATUS))
+        self.assertEqual(answer.header("Content-Type"), "application/json")
+        self.assertEqual(answer.header("Cache-Control"), "no-store")
+        self.assertEqual(answer.length, len(STATUS))
+
+    def test_page_when_only_its_head_is_asked_for(self) -> None:
+        """HEAD gives the same headers, and no body."""
+        head, page = self.ask(b"/api/v1/status", "HEAD"), self.ask(b"/api/v1/status")
+        self.assertEqual((head.status, head.body, head.length), (200, b"", len(STATUS)))
+        for name in ("Content-Type", "Cache-Control"):
+            self.assertEqual(head.header(name), page.header(name))
+
+    def test_page_when_the_metrics_are_elsewhere(self) -> None:
+        """It stays where it is."""
+        self.assertEqual(self.ask(b"/api/v1/status", telemetry_path="/a").body, STATUS)
+
+    def test_page_when_the_metrics_cannot_be_rendered(self) -> None:
+        """It does not depend on the metrics."""
+
+        def render() -> bytes:
+            raise ZeroDivisionError
+
+        self.assertEqual(self.ask(b"/api/v1/status", render=render).status, 200)
+
+    def test_page_is_made_only_when_asked_for(self) -> None:
+        """No other request costs what the page costs."""
+        made: list[bytes] = []
+
+        def status() -> bytes:
+            made.append(STATUS)
+            return STATUS
+
+        for target in (b"/", b"/metrics", b"/-/healthy", b"/api/v1/"):
+            self.ask(target, status=status)
+        self.ask(b"/api/v1/status", "POST", status=status)
+        self.assertEqual(made, [])
+
+    def test_error_when_the_page_cannot_be_made(self) -> None:
+        """The answer says nothing of the inside, and may not be kept; the log says everything."""
+
+        def status() -> bytes:
+            raise ZeroDivisionError("a secret of the inside")
+
+        answer = self.ask(b"/api/v1/status", status=status)
+        self.assert_plain(answer, 500, b"500 Internal Server Error\n")
+        self.assertEqual(answer.header("Cache-Control"), "no-store")
+        (logged,) = self.flushLoggedErrors(ZeroDivisionError)
+        self.assertEqual(logged.getErrorMessage(), "a secret of the inside")
+
+
 class OtherPagesTests(PagesTestCase):
     """The landing page and the health page."""
 
     def test_landing_page(self) -> None:
-        """It says what this is and its version, and links to the metrics."""
+        """It says what this is and its version, and links to the metrics and the status."""
         answer = self.ask(b"/")
         self.assertEqual(answer.status, 200)
         self.assertEqual(answer.header("Content-Type"), HTML_TYPE)
@@ -172,6 +240,7 @@ class OtherPagesTests(PagesTestCase):
         self.assertIn(b"Maestro test cluster", answer.body)
         self.assertIn(b"Version 1.2.3.", answer.body)
         self.assertIn(b'<a href="/metrics">', answer.body)
+        self.assertIn(b'<a href="/api/v1/status">', answer.body)
 
     def test_landing_page_when_the_metrics_are_elsewhere(self) -> None:
         """The link leads to them."""
@@ -220,6 +289,8 @@ class RefusalTests(PagesTestCase):
             b"/metrics%00",
             b"/-/",
             b"/-/ready",
+            b"/api/v1/",
+            b"/api/v1/status/",
             b"/favicon.ico",
             b"/../etc/passwd",
             b"/%2e%2e/etc/passwd",
@@ -241,7 +312,7 @@ class RefusalTests(PagesTestCase):
 
     def test_method_not_allowed(self) -> None:
         """Pages are there to be read; the answer says by which methods."""
-        for target in (b"/", b"/metrics", b"/-/healthy"):
+        for target in (b"/", b"/metrics", b"/api/v1/status", b"/-/healthy"):
             for method in OTHER_METHODS:
                 answer = self.ask(target, method)
                 self.assert_plain(answer, 405, b"405 Method Not Allowed\n")
@@ -277,7 +348,13 @@ class QuietSiteTests(SynchronousTestCase):
     def test_requests_and_start_are_not_logged(self) -> None:
         """Neither a scrape nor listening is a line of its own."""
         events = Log(self).events
-        pages = Pages(lambda: PAGE, content_type=PAGE_TYPE, telemetry_path="/m", version="1")
+        pages = Pages(
+            lambda: PAGE,
+            content_type=PAGE_TYPE,
+            telemetry_path="/m",
+            status=lambda: STATUS,
+            version="1",
+        )
         site = QuietSite(pages.resource(), reactor=MemoryReactorClock())
         site.doStart()
         transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 1234))

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from maestro_exporter.notes.model import ErrorCode, Note, Sender, Test
 
+#: What the `role_info` of C peers begins with; Java peers send an empty one.
+C_PEERS = "msg-perf-tool"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Note):
@@ -47,6 +50,13 @@ class StatsResponse(Response):
     count: int
     rate: float
     latency: float
+
+    @property
+    def latency_seconds(self) -> float | None:
+        """The latency in seconds, whoever measured it; None where nobody did."""
+        if self.latency == 0.0:
+            return None
+        return self.latency / (1e3 if self.role_info.startswith(C_PEERS) else 1e6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
