@@ -94,6 +94,7 @@ class SimulatedCluster:
 
     def start(self) -> None:
         """Begin to connect, and to live; returns at once."""
+        self._began_at = time.monotonic()
         self._thread.start()
         for connection in self._connections:
             connection.open()
@@ -118,6 +119,10 @@ class SimulatedCluster:
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in closing:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def now(self) -> float:
+        """Give the seconds since the start: the clock of events, and of peers' work."""
+        return time.monotonic() - self._began_at
 
     def add(self, peer: Peer) -> None:
         """Let a peer join."""
@@ -149,7 +154,6 @@ class SimulatedCluster:
     # ------------------------------------------- on the cluster's own thread
 
     def _run(self) -> None:
-        self._began_at = time.monotonic()
         self._schedule_event()
         while not self._stopping.is_set():
             with contextlib.suppress(queue.Empty):
@@ -157,12 +161,9 @@ class SimulatedCluster:
             while self._idle_seconds() == 0 and not self._stopping.is_set():
                 heapq.heappop(self._timetable)[2]()
 
-    def _now(self) -> float:
-        return time.monotonic() - self._began_at
-
     def _idle_seconds(self) -> float | None:
         """Give how long nothing is due; None for ever."""
-        return max(0.0, self._timetable[0][0] - self._now()) if self._timetable else None
+        return max(0.0, self._timetable[0][0] - self.now()) if self._timetable else None
 
     def _schedule(self, at: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._timetable, (at, next(self._ticket), action))
@@ -218,12 +219,12 @@ class SimulatedCluster:
                 return
             if peer.delay_seconds:
                 answer = partial(self._answer, peer, request)
-                self._schedule(self._now() + peer.delay_seconds, answer)
+                self._schedule(self.now() + peer.delay_seconds, answer)
             else:
                 self._answer(peer, request)
 
     def _answer(self, peer: Peer, request: Note) -> None:
-        for reply in peer.answer(request, self._now(), time.time()):
+        for reply in peer.answer(request, self.now(), time.time()):
             self._publish(peer, route(reply), encode(reply))
             self._answers += 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
@@ -53,6 +55,7 @@ class Connection:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
+        self._client.on_socket_open = _send_at_once
 
     def open(self) -> None:
         """Connect as soon as the broker can be reached."""
@@ -86,3 +89,9 @@ class Connection:
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         self._receive(self, message.topic, bytes(message.payload))
+
+
+def _send_at_once(_client: Client, _userdata: Any, connection: Any) -> None:
+    """Do not hold an answer back until the one before is acknowledged, which takes 40 ms."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

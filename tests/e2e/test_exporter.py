@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,95 +16,27 @@ from maestro_exporter.notes import (
     TestSuccess,
     Topic,
 )
-from maestro_exporter.simulator import Peer, SimulatedCluster, Work
-from tests.servers import Exporter, Mosquitto, Prometheus, Samples, http_get, scrape, wait_for
-
-INTERVAL = "--interval=300ms"
-V1_3, V1_4, V1_5 = Generation.V1_3, Generation.V1_4, Generation.V1_5
-GENERATIONS = pytest.mark.parametrize("generation", Generation, ids=lambda each: each.value)
-
-#: The four peers of the seed's sample: role and host.
-SEED_PEERS = (
-    (Role.RECEIVER, "perf-dev-node-05.host.com"),
-    (Role.SENDER, "perf-dev-node-04.host.com"),
-    (Role.INSPECTOR, "perf-dev-node-06.host.com"),
-    (Role.AGENT, "perf-dev-node-07.host.com"),
+from maestro_exporter.simulator import Peer, Work
+from tests.e2e.clusters import (
+    GENERATIONS,
+    INTERVAL,
+    SEED_COUNTERS,
+    SEED_GAUGES,
+    SEED_LABELS,
+    V1_3,
+    V1_4,
+    V1_5,
+    by_peer,
+    check_with_promtool,
+    exporter_of,
+    page,
+    seed_peers,
+    simulated,
+    single,
+    wait_for_peers,
+    wait_for_value,
 )
-SEED_GAUGES = (
-    "maestro_message_count",
-    "maestro_ping",
-    "maestro_connection_count",
-    "maestro_rate",
-)
-SEED_COUNTERS = (
-    "maestro_test_success",
-    "maestro_test_failures",
-    "maestro_peer_abnormal_disconnect",
-)
-SEED_LABELS = {(f"{role.name.lower()}@{host}", role.name.lower()) for role, host in SEED_PEERS}
-
-
-def seed_peers(generation: Generation) -> list[Peer]:
-    """Give the peers of the seed's sample, with the names that they have there."""
-    return [
-        Peer(
-            generation,
-            role,
-            host,
-            name=role.name.lower() if generation is V1_5 else f"{role.name.lower()}@{host}",
-        )
-        for role, host in SEED_PEERS
-    ]
-
-
-@contextmanager
-def simulated(broker: Mosquitto, *peers: Peer) -> Iterator[SimulatedCluster]:
-    """Let peers live on a broker."""
-    cluster = SimulatedCluster(broker.url, peers)
-    cluster.start()
-    try:
-        assert cluster.wait_connected(20)
-        yield cluster
-    finally:
-        cluster.stop()
-
-
-def exporter_of(broker: Mosquitto, *options: str, launcher: str = "twistd") -> Exporter:
-    return Exporter(f"--maestro-url={broker.url}", INTERVAL, *options, launcher=launcher)
-
-
-def page(exporter: Exporter) -> Samples:
-    return scrape(f"{exporter.url}/metrics")
-
-
-def by_peer(samples: Samples, name: str) -> dict[tuple[str, str], float]:
-    """Give the values of a family by peer and type."""
-    return {
-        (dict(labels)["peer"], dict(labels)["type"]): value
-        for (family, labels), value in samples.items()
-        if family == name
-    }
-
-
-def single(samples: Samples, name: str, **labels: str) -> float | None:
-    return samples.get((name, frozenset(labels.items())))
-
-
-def wait_for_peers(exporter: Exporter, expected: set[tuple[str, str]]) -> Samples:
-    """Wait until exactly these peers have all gauges of the seed; give that page."""
-
-    def complete() -> Samples | None:
-        samples = page(exporter)
-        all_there = all(set(by_peer(samples, name)) == expected for name in SEED_GAUGES)
-        return samples if all_there else None
-
-    return wait_for(complete, f"the gauges of {sorted(expected)}")
-
-
-def wait_for_value(exporter: Exporter, value: float, name: str, **labels: str) -> None:
-    wait_for(
-        lambda: single(page(exporter), name, **labels) == value, f"{name} {labels} to be {value}"
-    )
+from tests.servers import Exporter, Mosquitto, Prometheus, Samples, http_get, wait_for
 
 
 def stored(prometheus: Prometheus, name: str) -> Samples:
@@ -315,24 +244,7 @@ def test_promtool() -> None:
         exporter_of(broker) as exporter,
     ):
         wait_for_peers(exporter, SEED_LABELS)
-        checked = subprocess.run(
-            ["promtool", "check", "metrics"],
-            input=http_get(f"{exporter.url}/metrics").body,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-
-    count = 'non-histogram and non-summary metrics should not have "_count" suffix'
-    total = 'counter metrics should have "_total" suffix'
-    assert sorted(checked.stderr.decode().splitlines()) == [
-        f"maestro_connection_count {count}",
-        f"maestro_message_count {count}",
-        f"maestro_peer_abnormal_disconnect {total}",
-        f"maestro_test_failures {total}",
-        f"maestro_test_success {total}",
-    ]
-    assert checked.stdout == b""
+        check_with_promtool(exporter)
 
 
 @pytest.mark.parametrize("launcher", ["twistd", "console"])
