@@ -132,7 +132,8 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
     (
         _gauge(
             "maestro_peer_clock_offset_error_seconds",
-            "How far the true clock offset may be from the estimate, in seconds.",
+            "How far the true clock offset was from the estimate at most when the last PING was "
+            "answered, in seconds.",
             *_PEER,
         ),
         lambda series: series.clock and series.clock.error,

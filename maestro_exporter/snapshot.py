@@ -73,7 +73,8 @@ class ClockOffset(NamedTuple):
 
     Attributes:
         seconds: the estimate; negative when the peer's clock is behind.
-        error: the true offset is not further from the estimate than this.
+        error: when the last PING was answered, the true offset was not further from the
+            estimate than this.
     """
 
     seconds: float

@@ -15,7 +15,6 @@ from maestro_exporter.cluster.clocks import (
     SAMPLES,
     TRUNCATION,
     ClockFilter,
-    agree,
     offset_of,
 )
 from maestro_exporter.notes import Generation, PingRequest, Role
@@ -46,11 +45,6 @@ class OffsetTests(SynchronousTestCase):
     def test_estimate(self) -> None:
         """The estimate takes the way there for half of the round trip, the wire's ms included."""
         self.assertEqual(ClockOffset(0.495, 0.005 + TRUNCATION), offset_of(500, 0.01))
-
-    def test_agree(self) -> None:
-        """Two bounds agree if there is a value in both."""
-        self.assertTrue(agree(ClockOffset(0, 1), ClockOffset(2, 1)))
-        self.assertFalse(agree(ClockOffset(0, 1), ClockOffset(2.1, 1)))
 
 
 class FilterTests(SynchronousTestCase):
@@ -83,6 +77,12 @@ class FilterTests(SynchronousTestCase):
             self.assertEqual(best.seconds, self.ping(number, 0.0, 0.05, 0.0).seconds)
 
         self.assertNotEqual(best.seconds, self.ping(SAMPLES, 0.0, 0.05, 0.0).seconds)
+
+    def test_way_back(self) -> None:
+        """The way back of the best reply is known up to the offset of the clocks."""
+        self.assertEqual(0.0, self.filter.way_back)
+        self.ping(0, 7.0, 0.25, 0.5)
+        self.assertAlmostEqual(0.5 - 7.0, self.filter.way_back)
 
     def test_step(self) -> None:
         """When a clock is set, what was measured before counts no more."""

@@ -368,6 +368,17 @@ class EventTests(ClusterTestCase):
         self.assertEqual(expected, self.events(15))
         self.assertEqual(100, LENGTH)
 
+    def test_comings_and_goings_are_bounded_apart(self) -> None:
+        """However many peers come and go, what else happened is not pushed out by that."""
+        self.cluster = self.make_cluster(max_peers=2 * LENGTH)
+        self.cluster.link_changed(at(0), up=True)
+        for number in range(2 * LENGTH):
+            self.tell(1, stats(worker(f"{number}", host=f"{number}")))
+        self.cluster.link_changed(at(2), up=False)
+        kinds = [event.kind for event in self.events(2)]
+
+        self.assertEqual(["connection_lost", *["peer_joined"] * LENGTH, "connection_found"], kinds)
+
     def test_long_message(self) -> None:
         """Of what a peer says the beginning is kept, and that it was more."""
         for length in (MESSAGE_LENGTH, MESSAGE_LENGTH + 1, 100_000):

@@ -78,21 +78,22 @@ class RoundsTests(SynchronousTestCase):
         self.assertIsNone(self.rounds.correlated("0"))
         self.assertIsNotNone(self.rounds.correlated("10"))
 
-    def test_pings_of_a_generation(self) -> None:
-        """The rounds that asked a generation for a PING are given, the newest first."""
+    def test_uncorrelated(self) -> None:
+        """The rounds that asked 1.3 peers for a PING are given, the newest first."""
         self.begin(V1_3, V1_5, V1_3, V1_4, V1_3)
 
-        self.assertEqual([5, 3, 1], [each.number for each in self.rounds.pings(V1_3, 0)])
-        self.assertEqual([5], [each.number for each in self.rounds.pings(V1_3, 3)])
+        self.assertEqual([5, 3, 1], [each.number for each in self.rounds.uncorrelated(0, at(40))])
+        self.assertEqual([5], [each.number for each in self.rounds.uncorrelated(3, at(40))])
+        self.assertEqual([1], [each.number for each in self.rounds.uncorrelated(0, at(19.9))])
 
     def test_answers(self) -> None:
         """A process that answers STATS and PING of a round counts once to its replies."""
         self.begin(V1_5)
-        newest = self.rounds.newest
+        newest = self.rounds.asked_by(at(1))
         assert newest is not None
         stats, ping = Answers(), Answers()
         for kind, other in ((stats, ping), (ping, stats), (ping, stats)):
-            self.rounds.answered(newest, kind, other)
+            self.rounds.answered(newest, kind, other, at(1))
 
         self.assertEqual((1, 0), (newest.replies, self.rounds.late))
 
@@ -102,10 +103,20 @@ class RoundsTests(SynchronousTestCase):
         first = self.rounds.complete
         assert first is not None
         answers = Answers()
-        told = [self.rounds.answered(first, answers, Answers()) for _ in range(2)]
+        told = [self.rounds.answered(first, answers, Answers(), at(10)) for _ in range(2)]
 
         self.assertEqual([True, False], told)
         self.assertEqual((1, 1), (first.replies, self.rounds.late))
+
+    def test_taken_in_late(self) -> None:
+        """An answer is late by when it came, not by when it is taken in."""
+        self.begin(V1_5, V1_5)
+        first = self.rounds.asked_by(at(9.9))
+        assert first is not None
+        self.rounds.answered(first, Answers(), Answers(), at(9.9))
+
+        self.assertEqual((1, 1, 0), (first.number, first.replies, self.rounds.late))
+        self.assertIsNone(self.rounds.asked_by(at(-1)))
 
     def test_overdue(self) -> None:
         """A request is overdue once it is as old as the patience, by the monotonic clock."""

@@ -186,13 +186,65 @@ class AnnouncedRunTests(RunsTestCase):
             (1.0, "S1", "started"),
             (1.0, "I1", "started"),
             (2.0, "S1", "success"),
-            *self.keep_alive("S1 I1", 0, 2, 40),
+            *self.keep_alive("S1 I1", 0, 2, 30),
         ]
-        run = self.play(lines, 41).run
+        run = self.play(lines, 31).run
         self.assertEqual(announced(start=at(1.0), running=1, succeeded=1), run)
 
-        run = self.play([(42.0, "I1", "success")], 48).run
-        self.assertEqual(announced(start=at(1.0), end=at(42.0), succeeded=2, result="success"), run)
+        run = self.play([(32.0, "I1", "success")], 38).run
+        self.assertEqual(announced(start=at(1.0), end=at(32.0), succeeded=2, result="success"), run)
+
+    def test_bystanders(self) -> None:
+        """Who announces the test and does nothing is waited for no longer than the expiry."""
+        lines: list[Line] = [
+            *[(1.0, who, "started") for who in ("S1", "R1", "I1", "A1")],
+            (10.5, "S1", 9),
+            (12.0, "S1", "success"),
+            (13.0, "R1", "success"),
+            *self.keep_alive("S1 R1 I1 A1", 0, 14, 60),
+        ]
+        run = self.play(lines, 61).run
+
+        self.assertEqual(
+            announced(start=at(1.0), end=at(13.0), succeeded=2, sent=9, result="success"), run
+        )
+
+    def test_idle_workers(self) -> None:
+        """A receiver that announced the test and has received nothing is waited for."""
+        lines: list[Line] = [
+            (1.0, "S1", "started"),
+            (1.0, "R1", "started"),
+            (2.0, "S1", "success"),
+            *self.keep_alive("S1 R1", 0, 2, 300),
+            (301.0, "R1", "success"),
+        ]
+        run = self.play(lines, 310).run
+
+        self.assertEqual(
+            announced(start=at(1.0), end=at(301.0), succeeded=2, result="success"), run
+        )
+
+    def test_nobody_reports(self) -> None:
+        """While nobody has reported, all who announced the test are waited for."""
+        lines: list[Line] = [(1.0, "I1", "started"), *self.keep_alive("I1", 0, 1, 100)]
+
+        self.assertEqual(announced(start=at(1.0), running=1), self.play(lines, 101).run)
+
+    def test_long_names(self) -> None:
+        """Of a test's names no more is kept than fits a label."""
+        test = Test(
+            number=1,
+            iteration=2,
+            name="n" * 9999,
+            script_name="s" * 9999,
+            description="",
+            comments="",
+        )
+        note = TestStarted(generation=V1_5, sender=sender_of("S1", V1_5), test=test, message="")
+        self.cluster.apply(note, at(1))
+        run = self.cluster.snapshot().run
+
+        self.assertEqual(NamedTest("1", "2", "n" * 255, "s" * 255), run and run.test)
 
     def test_fails_before_others_begin(self) -> None:
         """A peer that fails at once, before another has begun, is in the same run as that."""
@@ -388,6 +440,109 @@ class CountedRunTests(RunsTestCase):
             {"success": 1, "failure": 0, "incomplete": 0}, dict(self.play(lines, 40, V1_4).results)
         )
 
+    def test_next_test_between_two_polls(self) -> None:
+        """A count that has fallen to another number than 0 is of the next test."""
+        lines: list[Line] = [
+            (0.5, "S1", 0),
+            (10.5, "S1", 50_000),
+            (12.0, "S1", "success"),
+            (20.5, "S1", 3_000),
+            (30.5, "S1", 9_000),
+            (31.0, "S1", "success"),
+        ]
+        finished = self.play(lines, 40, V1_4).finished
+
+        self.assertEqual(
+            [(at(20.5), at(31.0), 9_000), (at(10.5), at(12.0), 50_000)],
+            [(run.start, run.end, run.sent) for run in finished],
+        )
+
+    def test_next_test_after_a_lost_report(self) -> None:
+        """So it is when the report of the test before was lost: that is incomplete."""
+        for generation in Generation:
+            self.setUp()
+            lines: list[Line] = [
+                (10.5, "S1", 50_000),
+                (20.5, "S1", 300),
+                (30.5, "S1", 9_000),
+                (31.0, "S1", "success"),
+            ]
+            results = dict(self.play(lines, 40, generation).results)
+
+            self.assertEqual({"success": 1, "failure": 0, "incomplete": 1}, results)
+
+    def test_report_in_the_middle(self) -> None:
+        """A worker that cannot begin a second test while one goes on is still at work."""
+        lines: list[Line] = [
+            (10.5, "S1", 100),
+            (19.0, "S1", "failure"),
+            (20.5, "S1", 200),
+            (30.5, "S1", 300),
+            (35.0, "S1", "success"),
+        ]
+        for line in lines:
+            run = self.play([line], line[0], V1_4).run
+            at_work = isinstance(line[2], int)
+            self.assertEqual(None if at_work else at(line[0]), run and run.end)
+        self.assertEqual(
+            Run(
+                number=1,
+                start=at(10.5),
+                end=at(35.0),
+                result="failure",
+                failed=1,
+                sent=300,
+                failure="sender@S1: no route",
+            ),
+            self.play([], 41).run,
+        )
+
+    def test_at_work_without_a_run(self) -> None:
+        """A worker whose count goes on long after its report is at work, in a run."""
+        lines: list[Line] = [(10.5, "S1", 100), (12.0, "S1", "failure"), (20.5, "S1", 200)]
+
+        self.assertEqual(
+            Run(number=2, start=at(20.5), running=1, sent=200), self.play(lines, 21, V1_4).run
+        )
+
+    def test_late_report(self) -> None:
+        """A worker that reports long after all others does not make a run of its own."""
+        cases: list[list[Line]] = [
+            [(0.5, "R1", 0), (3.0, "S1", "failure"), (15.0, "R1", "success")],
+            [
+                (0.5, "S1", 1),
+                (0.5, "R1", 1),
+                *self.keep_alive("S1", 1, 10, 50),
+                (50.6, "S1", "failure"),
+                (95.0, "R1", "success"),
+            ],
+        ]
+        for lines in cases:
+            self.setUp()
+            results = dict(self.play(lines, 110, V1_4).results)
+            self.assertEqual({"success": 0, "failure": 1, "incomplete": 0}, results)
+
+    def test_idle_c_peers(self) -> None:
+        """A C peer that answers STATS with an error exchanges nothing."""
+        sender = Sender(id="c", name="mpt-sender")
+        fields = {"role": "sender", "role_info": "msg-perf-tool C test client"}
+        first, second = (stats_response(sender, V1_3, count=n, **fields) for n in (500, 700))
+        success = TestSuccess(generation=V1_3, sender=sender, message="")
+        error = InternalError(generation=V1_3, sender=sender)
+        said: list[tuple[float, Note]] = [(10.5, first), (12.0, success), (20.5, error)]
+        said += [(30.5, second), *[(10.0 * number + 0.5, error) for number in range(4, 9)]]
+        for seconds, note in said:
+            self.pass_time(seconds)
+            self.cluster.apply(note, at(seconds))
+            if note is error:
+                self.assertIsNone(self.cluster.snapshot().series[0].messages)
+        finished = self.play([], 90).finished
+
+        self.assertEqual(
+            [(at(30.5), "incomplete", 700), (at(10.5), "success", 500)],
+            [(run.start, run.result, run.sent) for run in finished],
+        )
+
     def test_seen_by_its_end_alone(self) -> None:
         """A test so short that no round saw it is one run, by the reports of its workers."""
         lines: list[Line] = [
@@ -510,6 +665,29 @@ class LostPeerTests(RunsTestCase):
             Run(number=1, start=at(10.5), end=at(511.0), result="success", succeeded=1, sent=5000),
             run,
         )
+
+    def test_outage_that_is_noticed_late(self) -> None:
+        """Rounds that were asked before the link was known to be broken were not in vain."""
+        self.play([(10.5, "S1", 100)], 46, V1_4)
+        self.cluster.link_changed(at(46), up=False)
+        self.pass_time(300, asked=False)
+        self.cluster.link_changed(at(300), up=True)
+        lines: list[Line] = [(301, "S1", 5000), (311, "S1", 6000), (312, "S1", "success")]
+        run = self.play(lines, 320, V1_4).run
+
+        self.assertEqual(
+            Run(number=1, start=at(10.5), end=at(312), result="success", succeeded=1, sent=6000),
+            run,
+        )
+
+    def test_dead_after_an_outage(self) -> None:
+        """Who does not answer after an outage is gone."""
+        self.play([(10.5, "S1", 100)], 46, V1_4)
+        self.cluster.link_changed(at(46), up=False)
+        self.pass_time(300, asked=False)
+        self.cluster.link_changed(at(300), up=True)
+
+        self.assertEqual(1, self.play([], 345).results["incomplete"])
 
     def test_disconnected(self) -> None:
         """A peer whose connection broke is gone at once."""

@@ -46,23 +46,21 @@ def offset_of(elapsed: int, round_trip: float) -> ClockOffset:
     return ClockOffset(elapsed / 1000 - half, half + TRUNCATION)
 
 
-def agree(one: ClockOffset, other: ClockOffset) -> bool:
-    """Tell whether both can be true of the same clock at the same time."""
-    return abs(one.seconds - other.seconds) <= one.error + other.error
-
-
 class ClockFilter:
     """The clock of one process.
 
     Attributes:
         offset: the best that is known, as of the newest reply; None before the first.
+        way_back: seconds that the answer to that took to come back, by both clocks: the
+            offset included.  0 before the first.
     """
 
-    __slots__ = ("_samples", "offset")
+    __slots__ = ("_samples", "offset", "way_back")
 
     def __init__(self) -> None:
         self._samples: tuple[_Sample, ...] = ()
         self.offset: ClockOffset | None = None
+        self.way_back = 0.0
 
     def add(self, elapsed: int, round_trip: float, at: float) -> None:
         """Take a reply in; the arguments are those of `offset_of`, and monotonic seconds."""
@@ -81,3 +79,4 @@ class ClockFilter:
                 best, least_error = each, error
         self._samples = (*kept, newest)
         self.offset = ClockOffset(best.offset, least_error)
+        self.way_back = best.error - TRUNCATION - best.offset

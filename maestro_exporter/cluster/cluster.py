@@ -8,7 +8,6 @@ from math import isnan
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from maestro_exporter.cluster.clocks import agree, offset_of
 from maestro_exporter.cluster.journal import Journal
 from maestro_exporter.cluster.processes import (
     LiveProcess,
@@ -41,16 +40,11 @@ from maestro_exporter.snapshot import (
     NOTIFICATIONS,
     RESULTS,
     TYPES,
-    ClockOffset,
     Moment,
     Process,
     Series,
     Snapshot,
 )
-
-#: Before its first PING reply, a peer's clock is taken to be this far off at most, where that
-#: makes a difference.
-_GOOD_CLOCK = ClockOffset(0.0, 1.0)
 
 _T = TypeVar("_T", int, float)
 
@@ -73,7 +67,7 @@ class Cluster:
         self._processes = Processes(
             expiry=expiry, forget=forget, most=max_peers, journal=self._journal
         )
-        self._runs = Runs(most=max_peers, journal=self._journal)
+        self._runs = Runs(patience=expiry, most=max_peers, journal=self._journal)
         self._notifications: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._recent = Recent()
@@ -111,6 +105,9 @@ class Cluster:
     def link_changed(self, at: Moment, *, up: bool) -> None:
         """Note that the link to the broker came up, or went down."""
         self._journal.add("connection_found" if up else "connection_lost", at)
+        if not up:
+            # It may have been broken for a while before that was noticed.
+            self._runs.excuse(self._rounds.number)
         self._changed()
 
     # ------------------------------------------------------------- reading
@@ -166,12 +163,11 @@ class Cluster:
         process = self._heard(note, at, role=note.role)
         if process is None:
             return
-        self._count_answer(process, note)
+        self._count_answer(process, note, at)
         before = process.stats.count if process.stats is not None else 0
         process.stats = note
-        process.stats_round = self._rounds.number
-        who = Speaker(process.key, process.peer, process.type)
-        self._runs.counted(who, note.count, before, self._rounds.number, at)
+        process.stats_round = process.last_round
+        self._runs.counted(_speaker(process), note.count, before, process.last_round, at)
 
     def _ping(self, note: PingResponse, at: Moment) -> None:
         # The elapsed time of another client's PING measures that client's clock.
@@ -180,14 +176,14 @@ class Cluster:
         if round_ is None or process is None:
             return
         newest = process.ping_answers.newest
-        if not self._rounds.answered(round_, process.ping_answers, process.stats_answers):
+        if not self._rounds.answered(round_, process.ping_answers, process.stats_answers, at):
             return  # the second of two answers to a request that was delivered twice
         round_trip = max(0.0, at.monotonic - round_.asked.monotonic)
         self._round_trips[process.type].add(round_trip)
         process.clock.add(note.elapsed, round_trip, at.monotonic)
         if round_.number > newest:
             process.ping, process.round_trip = note.elapsed, round_trip
-            process.ping_round = self._rounds.number
+            process.ping_round = process.last_round
 
     def _pinged_round(self, note: PingResponse, at: Moment) -> Round | None:
         """Give the round of ours whose PING a reply answers, or None if it answers none."""
@@ -195,18 +191,21 @@ class Cluster:
             return self._rounds.correlated(note.correlation_id)
         if note.sender is None:
             return None
-        # Uncorrelated; but each process answers in the order in which it was asked.  So a
-        # reply belongs to one of our PINGs since the last that was answered: to the newest
-        # for which what it says of the clock agrees with what is known of that.
+        # It does not say which; but it answers in the order in which it was asked, so it is
+        # one since the last that was answered.  Where that leaves several, some were lost or
+        # it is slow: then the one for which the way back, clock offset included, is most
+        # nearly what it was before.
         process = self._processes.get(key_of(note.generation, note.sender))
-        known = (process and process.clock.offset) or _GOOD_CLOCK
-        after = process.ping_answers.newest if process is not None else 0
-        candidates = list(self._rounds.pings(Generation.V1_3, after))
-        for each in candidates:
-            round_trip = at.monotonic - each.asked.monotonic
-            if agree(known, offset_of(note.elapsed, round_trip)):
-                return each
-        return candidates[0] if candidates else None
+        after, expected = 0, 0.0
+        if process is not None:
+            after = process.ping_answers.newest or process.first_round - 1
+            expected = process.clock.way_back
+
+        def surprise(each: Round) -> float:
+            way_back = at.monotonic - each.asked.monotonic - note.elapsed / 1000
+            return abs(way_back - expected)
+
+        return min(self._rounds.uncorrelated(after, at), key=surprise, default=None)
 
     def _error(self, note: InternalError | ProtocolError, at: Moment) -> None:
         if self._is_repeated(note):
@@ -214,28 +213,41 @@ class Cluster:
         self._errors[note.command] += 1
         self._changed()
         process = self._heard(note, at)
-        if process is not None:
-            self._count_answer(process, note)
+        if process is None:
+            return
+        self._count_answer(process, note, at)
+        if isinstance(note, InternalError) and process.stats and process.stats.is_of_c_peer:
+            # So an idle C peer answers STATS: it exchanges nothing any more.
+            self._runs.counted(_speaker(process), 0, process.stats.count, process.last_round, at)
+            process.stats = None
 
     def _heard(self, note: Reply, at: Moment, role: str | None = None) -> LiveProcess | None:
         """Give the process that answered, up to date; None if it is not to be known."""
         if note.sender is None:
             return None
         self._changed()
-        number = self._rounds.number
+        number = self._number_at(at)
         process = self._processes.heard(note.generation, note.sender, role, number, at)
         if process is not None:
             self._runs.answered(process.key, number, at)
         return process
 
-    def _count_answer(self, process: LiveProcess, note: Reply) -> None:
+    def _count_answer(self, process: LiveProcess, note: Reply, at: Moment) -> None:
         """Count an answer other than PING to the round that it belongs to, if to any of ours."""
-        # Only 1.5 peers repeat the correlation of such a request: the others' answers count
-        # to the round in which they come.
-        correlated = note.generation is Generation.V1_5
-        round_ = self._rounds.correlated(note.correlation_id) if correlated else self._rounds.newest
+        # 1.4 peers do not repeat the correlation of STATS, 1.3 has none: such answers count to
+        # the round in which they come.
+        old_stats = note.generation is Generation.V1_4 and isinstance(note, StatsResponse)
+        if note.generation is Generation.V1_3 or old_stats:
+            round_ = self._rounds.asked_by(at)
+        else:
+            round_ = self._rounds.correlated(note.correlation_id)
         if round_ is not None:
-            self._rounds.answered(round_, process.stats_answers, process.ping_answers)
+            self._rounds.answered(round_, process.stats_answers, process.ping_answers, at)
+
+    def _number_at(self, at: Moment) -> int:
+        """Give the number of the newest round at a moment; 0 before the first."""
+        round_ = self._rounds.asked_by(at)
+        return round_.number if round_ is not None else 0
 
     # ---------------------------------------------------------- notifications
 
@@ -249,7 +261,7 @@ class Cluster:
             return
         if note.sender is None:
             return
-        who, number = self._speaker(note.generation, note.sender), self._rounds.number
+        who, number = self._speaker(note.generation, note.sender), self._number_at(at)
         match note:
             case TestStarted():
                 self._runs.announced(who, note.test, number, at)
@@ -265,7 +277,7 @@ class Cluster:
         key = key_of(generation, sender)
         process = self._processes.get(key)
         if process is not None and sender.role is None:
-            return Speaker(key, process.peer, process.type)
+            return _speaker(process)
         return Speaker(key, peer_of(generation, sender), type_of(sender))
 
     def _is_repeated(self, note: Reply) -> bool:
@@ -291,6 +303,10 @@ _ACTIONS: dict[type[Note], Callable[[Cluster, Any, Moment], None]] = {
     DrainComplete: Cluster._notification,
     AbnormalDisconnect: Cluster._notification,
 }
+
+
+def _speaker(process: LiveProcess) -> Speaker:
+    return Speaker(process.key, process.peer, process.type)
 
 
 def _kind(note: Notification) -> str:

@@ -12,6 +12,7 @@ one *series*.  A process is
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -167,13 +168,13 @@ class Processes:
         self._forget = forget
         self._most = most
         self._journal = journal
-        # By key, the longest silent first.
-        self._live: dict[str, LiveProcess] = {}
+        # By key, the longest silent first; a dict would be slow to lose its first one.
+        self._live: OrderedDict[str, LiveProcess] = OrderedDict()
         # The same processes by (peer, type), in order of appearance.
         self._series: dict[SeriesKey, dict[str, LiveProcess]] = {}
         # Peers without a process that is up, the longest silent first, and where the
         # last process of each is to be found should its id speak again.
-        self._silent: dict[SeriesKey, _Silent] = {}
+        self._silent: OrderedDict[SeriesKey, _Silent] = OrderedDict()
         self._silent_keys: dict[str, SeriesKey] = {}
         self.rejected = 0
 
@@ -228,8 +229,8 @@ class Processes:
             type_ = type_of(sender, role) if sender.role is not None or role else process.type
             if (peer, type_) != process.series:
                 self._leave_series(process)
-                before = process.type if peer == process.peer else f"{process.type} {process.peer}"
-                self._journal.add("peer_changed_role", at, peer, type_, f"was {before}")
+                if type_ != process.type:
+                    self._journal.add("peer_changed_role", at, peer, type_, f"was {process.type}")
                 process.peer, process.type = peer, type_
                 self._join_series(process)
             process.sender, process.generation = sender, generation

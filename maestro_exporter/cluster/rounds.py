@@ -12,7 +12,8 @@ from maestro_exporter.snapshot import Moment
 #: Rounds whose replies are still recognised as theirs.
 REMEMBERED = 128
 # Rounds that lie closer together than this share of the patience are not told apart when it
-# comes to what has gone unanswered: so a day's patience with rounds of 0.1 s is no load.
+# comes to what has gone unanswered: a day's patience with rounds of 0.1 s would wait for
+# 864,000 of them.
 _GRAIN = 1 / 256
 
 
@@ -128,10 +129,15 @@ class Rounds:
         """How many rounds were asked: the number of the newest."""
         return self._newest.number if self._newest is not None else 0
 
-    @property
-    def newest(self) -> Round | None:
-        """The round that peers are answering now; None before the first."""
-        return self._newest
+    def asked_by(self, at: Moment) -> Round | None:
+        """Give the newest round that had been asked at some moment; None before the first.
+
+        What arrived then may be taken in a little later, when the next was asked already.
+        """
+        for each in reversed(self._rounds.values()):
+            if each.asked.monotonic <= at.monotonic:
+                return each
+        return None
 
     @property
     def overdue(self) -> int:
@@ -146,31 +152,32 @@ class Rounds:
         """Give the round whose requests carried a correlation; None if none of ours did."""
         return self._rounds.get(correlation_id or "")
 
-    def pings(self, generation: Generation, after: int) -> Iterator[Round]:
-        """Give the rounds that asked a generation for a PING, the newest first.
+    def uncorrelated(self, after: int, at: Moment) -> Iterator[Round]:
+        """Give the rounds whose PING a 1.3 peer may answer, the newest first.
 
         Args:
-            generation: which.
             after: the number of the round at which to stop.
+            at: rounds that were asked later are left out.
         """
         for each in reversed(self._rounds.values()):
             if each.number <= after:
                 return
-            if each.pinged is generation:
+            if each.pinged is Generation.V1_3 and each.asked.monotonic <= at.monotonic:
                 yield each
 
-    def answered(self, round_: Round, kind: Answers, other: Answers) -> bool:
+    def answered(self, round_: Round, kind: Answers, other: Answers, at: Moment) -> bool:
         """Count an answer of a process to a round; tell whether it was the first of its kind.
 
         Args:
             round_: what is answered.
             kind: which rounds the process has answered in this way.
             other: which it has answered in the other way.
+            at: when the answer came.
         """
         if not kind.add(round_.number):
             return False
         if round_.number not in other:
             round_.replies += 1
-        if round_ is not self._newest:
+        if round_ is not self.asked_by(at):
             self.late += 1
         return True

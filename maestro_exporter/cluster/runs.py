@@ -2,11 +2,14 @@
 
 No peer says that *the test* began or ended.  Each speaks for itself, and before
 1.5 none says that it has begun.  So a run begins with the first process that
-announces a test or whose count of messages leaves 0 (or, if all that was missed,
-with the first worker that reports a result), and ends when every process that
-took part has reported success or failure or has gone.  Who begins while it goes
-on, or shortly after, takes part too, unless it already did: then that is the
-next run.
+announces a test or is seen at work (or, if all that was missed, with the first
+worker that reports a result), and ends when every process that took part has
+reported success or failure or has gone.  Who begins while it goes on, or shortly
+after, takes part too, unless it already did: then that is the next run.
+
+A count of messages belongs to one test, and never falls within it.  So a process
+is at work when its count grows, and in another test when it falls to anything
+but 0, where it rests between tests.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from maestro_exporter.snapshot import Moment, NamedTest, Run
 SETTLING = 5.0
 #: Runs that are over and remembered.
 REMEMBERED = 100
+#: Characters of the names of a test that are kept.
+NAME_LENGTH = 255
 
 _WORKERS = frozenset({"sender", "receiver"})
 _PLACEHOLDERS = {-1: "next", -2: "last"}
@@ -54,6 +59,8 @@ class _Member:
         type: what it was when it last exchanged messages.
         began: when it began; None while only its report is known.
         last_round: the newest round when it last answered.
+        report_round: the newest round when it last reported; None before it has.
+        failed: whether it has reported a failure.
         idle_round: the newest round when its count was first seen back at 0; None while
             it is above.
         count: the most messages that it has reported.
@@ -62,6 +69,8 @@ class _Member:
     type: str
     last_round: int
     began: Moment | None = None
+    report_round: int | None = None
+    failed: bool = False
     stage: _Stage | None = None
     idle_round: int | None = None
     count: int = 0
@@ -74,12 +83,15 @@ class _Current:
     Attributes:
         end: when the last that was running had reported or was gone; None while one is.
         quiet: the last time that this was so, even if others have begun since.
+        reported: when a process last reported, and `report_round` the newest round then.
     """
 
     number: int
     start: Moment
     end: Moment | None = None
     quiet: Moment | None = None
+    reported: Moment | None = None
+    report_round: int = 0
     test: NamedTest | None = None
     failure: str = ""
     members: dict[str, _Member] = field(default_factory=dict)
@@ -125,6 +137,7 @@ class Runs:
     In its methods, `number` is the newest round's.
 
     Args:
+        patience: seconds for which a report may be late.
         most: processes that may take part in one run; more are not waited for.
         journal: where it is written what happens.
 
@@ -132,13 +145,16 @@ class Runs:
         results: runs that are over, by result.
     """
 
-    def __init__(self, *, most: int, journal: Journal) -> None:
+    def __init__(self, *, patience: float, most: int, journal: Journal) -> None:
+        self._patience = patience
         self._most = most
         self._journal = journal
         self._opened = 0
         self._current: _Current | None = None
+        self._previous: _Current | None = None  # the last that is over
         self._finished: deque[Run] = deque(maxlen=REMEMBERED)
         self._overdue = 0
+        self._excused = 0
         self.results: Counter[str] = Counter()
 
     @property
@@ -169,16 +185,22 @@ class Runs:
 
         Where nothing is known of before, that is 0.
         """
-        member = self._member(who.key)
-        if member is None or member.began is None:
-            if count > 0 >= before:
-                self._begin(who, number, at)
-        elif count > 0 and _is_another_test(member, count, before):
-            self._begin(who, number, at)
-        member = self._member(who.key)
-        if member is None:
+        run, member = self._current, self._member(who.key)
+        if (
+            count > 0
+            and count != before
+            and not (member and _goes_on(member, count, before, number))
+        ):
+            run = self._begin(who, number, at)
+            member = run.members.get(who.key)
+        if run is None or member is None:
             return
         if count > 0:
+            reported = member.report_round
+            if reported is not None and number > reported and count > member.count:
+                # It was not the end of its test that it reported, but, for instance, that it
+                # cannot begin another while this one goes on.
+                run.move(member, _Stage.RUNNING, at)
             member.type = who.type
             member.count = max(member.count, count)
             member.idle_round = None
@@ -190,18 +212,20 @@ class Runs:
     ) -> None:
         """Take in that a process says how its part of a test ended."""
         run = self._current
-        if run is None and who.type in _WORKERS:
+        if run is None and who.type in _WORKERS and not self._is_late(who.key, number, at):
             run = self._open(who, at)
         if not success:
             self._journal.add("test_failed", at, who.peer, who.type, message)
-        # Without a run, it is an agent's callback, or an inspector after all others.
+        # Without a run, it is late, or an agent's callback, or an inspector's end.
         member = self._admit(run, who, number) if run is not None else None
         if run is None or member is None:
             return
         if not success:
+            member.failed = True
             run.failure = run.failure or shortened(f"{who.peer}: {message}")
-        failed = not success or member.stage is _Stage.FAILED
-        run.move(member, _Stage.FAILED if failed else _Stage.SUCCEEDED, at)
+        member.report_round = run.report_round = number
+        run.reported = at
+        run.move(member, _Stage.FAILED if member.failed else _Stage.SUCCEEDED, at)
 
     def drained(self, *, success: bool) -> None:
         """Take in that a receiver has emptied its queue after a test, or has given up."""
@@ -230,20 +254,24 @@ class Runs:
 
     # --------------------------------------------------------------------- what time does
 
+    def excuse(self, number: int) -> None:
+        """Take no silence for a sign that was met with up to this round: the link is broken."""
+        self._excused = number
+
     def expire(self, overdue: int, at: Moment) -> bool:
         """Give up whom this round was asked in vain; tell whether anything has changed."""
         run = self._current
         if run is None:
             return False
         changed = False
-        if overdue != self._overdue:
+        if overdue > max(self._overdue, self._excused):
             self._overdue = overdue
             for member in run.members.values():
-                # Silence is no sign while nobody asks, as during an outage of the broker.
                 idle = member.idle_round is not None and member.idle_round < overdue
                 if member.stage is _Stage.RUNNING and (member.last_round < overdue or idle):
                     run.move(member, _Stage.LOST, at)
                     changed = True
+            changed |= _dismiss_bystanders(run, overdue)
         if run.end is not None and at.monotonic - run.end.monotonic >= SETTLING:
             self._finish(run, at)
             changed = True
@@ -254,7 +282,7 @@ class Runs:
     def _member(self, key: str) -> _Member | None:
         return self._current.members.get(key) if self._current is not None else None
 
-    def _begin(self, who: Speaker, number: int, at: Moment) -> None:
+    def _begin(self, who: Speaker, number: int, at: Moment) -> _Current:
         """Let a process begin: in the current run, unless it already took part in that."""
         run, member = self._current, self._member(who.key)
         if run is None:
@@ -263,8 +291,22 @@ class Runs:
             run = self._next(run, who, at)
         member = self._admit(run, who, number)
         if member is not None:
-            member.began = at
+            member.began, member.report_round = at, None
             run.move(member, _Stage.RUNNING, at)
+        return run
+
+    def _is_late(self, key: str, number: int, at: Moment) -> bool:
+        """Tell whether a report belongs to the run that is over already."""
+        run = self._previous
+        if run is None or run.end is None:
+            return False
+        member = run.members.get(key)
+        if member is None:
+            return at.monotonic - run.end.monotonic <= self._patience
+        if member.report_round is not None:
+            return False
+        member.report_round = number
+        return True
 
     def _admit(self, run: _Current, who: Speaker, number: int) -> _Member | None:
         """Give the member of a run, a new one if need be; None if there is no room."""
@@ -281,17 +323,17 @@ class Runs:
 
     def _next(self, run: _Current, who: Speaker, at: Moment) -> _Current:
         """Begin the next run, though not everybody has reported to this one."""
-        ahead: dict[str, _Member] = {}
-        for key, member in run.members.items():
-            if member.stage is not _Stage.RUNNING:
-                continue
-            if run.quiet is not None and member.began is not None and member.began >= run.quiet:
-                # Who began when all others were through was the first of the next run.
-                ahead[key] = member
-            else:
-                member.stage = _Stage.LOST
+        # Who has just begun, when all others were through, was the first of the next run.
+        ahead = {
+            key: member
+            for key, member in run.members.items()
+            if key != who.key and _has_just_begun(member, run, at)
+        }
         for key in ahead:
             del run.members[key]
+        for member in run.members.values():
+            if member.stage is _Stage.RUNNING:
+                member.stage = _Stage.LOST
         run.stages = Counter(member.stage for member in run.members.values())
         run.end = run.end or run.quiet or at
         self._finish(run, at)
@@ -303,27 +345,59 @@ class Runs:
 
     def _finish(self, run: _Current, at: Moment) -> None:
         result = "success"
-        if run.stages[_Stage.FAILED]:
+        if run.failure:
             result = "failure"
         elif run.stages[_Stage.LOST]:
             result = "incomplete"
         self.results[result] += 1
         self._finished.appendleft(run.view(result))
-        self._current = None
+        self._current, self._previous = None, run
         self._journal.add("test_finished", at, message=result)
 
 
-def _is_another_test(member: _Member, count: int, before: int) -> bool:
-    """Tell whether a count above 0 is of another test than the one that a member took part in."""
-    reported = member.stage in (_Stage.SUCCEEDED, _Stage.FAILED)
-    given_up = member.stage is _Stage.LOST and member.idle_round is not None
-    return before <= 0 and (reported or given_up or count < member.count)
+def _goes_on(member: _Member, count: int, before: int, number: int) -> bool:
+    """Tell whether a count above 0 is of the test that a member takes part in."""
+    if member.began is None:
+        return False
+    if member.stage is _Stage.RUNNING:
+        return count >= member.count
+    # After its report, one more count of that test may be under way.
+    return member.report_round is not None and (count > before > 0 or number <= member.report_round)
+
+
+def _has_just_begun(member: _Member, run: _Current, at: Moment) -> bool:
+    began, quiet = member.began, run.quiet
+    return (
+        member.stage is _Stage.RUNNING
+        and began is not None
+        and quiet is not None
+        and quiet.monotonic <= began.monotonic
+        and at.monotonic - began.monotonic <= SETTLING
+    )
+
+
+def _dismiss_bystanders(run: _Current, overdue: int) -> bool:
+    """Wait no longer for who announced the test and then had no part in it; tell if any.
+
+    1.5 inspectors that inspect nothing, and workers without a role, announce each test like
+    all others and never report.
+    """
+    if run.reported is None or run.report_round >= overdue:
+        return False
+    waiting = {key: member for key, member in run.members.items() if member.stage is _Stage.RUNNING}
+    if not waiting or any(each.count or each.type in _WORKERS for each in waiting.values()):
+        return False
+    for key in waiting:
+        del run.members[key]
+    run.stages[_Stage.RUNNING] = 0
+    run.end = run.quiet = run.reported
+    return True
 
 
 def _name(test: Test) -> NamedTest:
     return NamedTest(
         number=_PLACEHOLDERS.get(test.number, str(test.number)),
         iteration=_PLACEHOLDERS.get(test.iteration, str(test.iteration)),
-        name=test.name,
-        script=test.script_name,
+        name=test.name[:NAME_LENGTH],
+        script=test.script_name[:NAME_LENGTH],
     )

@@ -7,9 +7,6 @@ from typing import ClassVar
 
 from maestro_exporter.notes.model import ErrorCode, Note, Sender, Test
 
-#: What the `role_info` of C peers begins with; Java peers send an empty one.
-C_PEERS = "msg-perf-tool"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Note):
@@ -56,7 +53,12 @@ class StatsResponse(Response):
         """The latency in seconds, whoever measured it; None where nobody did."""
         if self.latency == 0.0:
             return None
-        return self.latency / (1e3 if self.role_info.startswith(C_PEERS) else 1e6)
+        return self.latency / (1e3 if self.is_of_c_peer else 1e6)
+
+    @property
+    def is_of_c_peer(self) -> bool:
+        """Whether a C peer says it; Java peers send no `role_info`."""
+        return self.role_info.startswith("msg-perf-tool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
