@@ -209,6 +209,21 @@ class AnnouncedRunTests(RunsTestCase):
             announced(start=at(1.0), end=at(13.0), succeeded=2, sent=9, result="success"), run
         )
 
+    def test_bystanders_of_frequent_tests(self) -> None:
+        """Nor do they make a run incomplete when the next begins before that."""
+        lines: list[Line] = []
+        for begin in (1.0, 11.0, 21.0):
+            lines += [(begin, who, "started") for who in ("S1", "I1")]
+            lines += [(begin + 1, who, 0) for who in ("S1", "I1")]
+            lines += [(begin + 3, "S1", "success")]
+        lines += self.keep_alive("S1 I1", 0, 30, 80)
+        finished = self.play(lines, 81).finished
+
+        self.assertEqual(
+            [("success", at(24.0)), ("success", at(14.0)), ("success", at(4.0))],
+            [(run.result, run.end) for run in finished],
+        )
+
     def test_idle_workers(self) -> None:
         """A receiver that announced the test and has received nothing is waited for."""
         lines: list[Line] = [

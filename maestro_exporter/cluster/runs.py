@@ -271,7 +271,8 @@ class Runs:
                 if member.stage is _Stage.RUNNING and (member.last_round < overdue or idle):
                     run.move(member, _Stage.LOST, at)
                     changed = True
-            changed |= _dismiss_bystanders(run, overdue)
+            if run.report_round < overdue:
+                changed |= _dismiss_bystanders(run)
         if run.end is not None and at.monotonic - run.end.monotonic >= SETTLING:
             self._finish(run, at)
             changed = True
@@ -331,10 +332,11 @@ class Runs:
         }
         for key in ahead:
             del run.members[key]
+        run.stages[_Stage.RUNNING] -= len(ahead)
+        _dismiss_bystanders(run)
         for member in run.members.values():
             if member.stage is _Stage.RUNNING:
-                member.stage = _Stage.LOST
-        run.stages = Counter(member.stage for member in run.members.values())
+                run.move(member, _Stage.LOST, at)
         run.end = run.end or run.quiet or at
         self._finish(run, at)
         began = [member.began for member in ahead.values() if member.began is not None]
@@ -376,16 +378,15 @@ def _has_just_begun(member: _Member, run: _Current, at: Moment) -> bool:
     )
 
 
-def _dismiss_bystanders(run: _Current, overdue: int) -> bool:
+def _dismiss_bystanders(run: _Current) -> bool:
     """Wait no longer for who announced the test and then had no part in it; tell if any.
 
     1.5 inspectors that inspect nothing, and workers without a role, announce each test like
     all others and never report.
     """
-    if run.reported is None or run.report_round >= overdue:
-        return False
     waiting = {key: member for key, member in run.members.items() if member.stage is _Stage.RUNNING}
-    if not waiting or any(each.count or each.type in _WORKERS for each in waiting.values()):
+    at_work = any(each.count or each.type in _WORKERS for each in waiting.values())
+    if run.reported is None or not waiting or at_work:
         return False
     for key in waiting:
         del run.members[key]
