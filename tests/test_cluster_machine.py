@@ -111,6 +111,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.numbers = count(1)
         self.now, self.step = 1000.0, 0.0
         self.asked: list[str] = []
+        self.asked_at: list[float] = []
         self.heard: dict[str, Heard] = {}
         self.said: Counter[str] = Counter()
         self.delivered: set[tuple[Any, ...]] = set()
@@ -194,6 +195,7 @@ class ClusterMachine(RuleBasedStateMachine):
     @rule(generation=generations)
     def ask(self, generation: Generation) -> None:
         self.asked.insert(0, f"round {len(self.asked)}")
+        self.asked_at.append(self.now)
         self.both("begin_round", self.asked[0], generation)
 
     @rule(seconds=st.sampled_from([0.25, 5.0, 10.0, 30.0]))
@@ -300,6 +302,15 @@ class ClusterMachine(RuleBasedStateMachine):
             if self.now - heard.at < EXPIRY and id_ not in shown:
                 namesakes = (each for each in self.heard.values() if each.series == heard.series)
                 assert any(each.since > heard.at for each in namesakes)
+
+    @invariant()
+    def who_was_replaced_is_not_shown(self) -> None:
+        """Nobody is added to a newer process who was asked in vain before that appeared."""
+        for series in self.cluster.snapshot().series:
+            newest = max(process.first_heard.monotonic for process in series.processes)
+            for process in series.processes:
+                last = process.last_heard.monotonic
+                assert not any(last < at < newest for at in self.asked_at)
 
     @invariant()
     def nothing_of_the_forgotten_remains(self) -> None:

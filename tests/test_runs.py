@@ -324,6 +324,24 @@ class AnnouncedRunTests(RunsTestCase):
             [(run.number, run.start, run.end, run.result, run.succeeded) for run in finished],
         )
 
+    def test_first_of_the_next_after_a_failure(self) -> None:
+        """A failure that a peer reported before it began is not of the run that it began."""
+        lines: list[Line] = [
+            (0.5, "S1", 5),
+            (1.0, "S1", "success"),
+            (1.0, "R1", "failure"),
+            (2.0, "R1", "started"),
+            (2.1, "S1", "started"),
+            (3.0, "R1", "success"),
+            (3.0, "S1", "success"),
+        ]
+        finished = self.play(lines, 10).finished
+
+        self.assertEqual(
+            [("success", 2, 0), ("failure", 1, 0)],
+            [(run.result, run.succeeded, run.failed) for run in finished],
+        )
+
     def test_reports_that_were_lost(self) -> None:
         """When a peer begins again and another never reported, that run is incomplete."""
         lines: list[Line] = [

@@ -330,8 +330,9 @@ class Runs:
             for key, member in run.members.items()
             if key != who.key and _has_just_begun(member, run, at)
         }
-        for key in ahead:
+        for key, member in ahead.items():
             del run.members[key]
+            member.failed = False  # that was before it began
         run.stages[_Stage.RUNNING] -= len(ahead)
         _dismiss_bystanders(run)
         for member in run.members.values():
