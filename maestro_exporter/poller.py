@@ -66,7 +66,7 @@ class Poller(Service):
         self._now = now
         self._make_id = make_id
         self.sent: Counter[str] = Counter()
-        # The last round in which each generation was asked for a PING.
+        # When each generation last had its turn to be asked for a PING, counted in turns.
         self._pinged = dict.fromkeys(Generation, 0)
         self._rounds = self._loop(self._ask, clock)
         self._expiries = self._loop(self._expire, clock)
