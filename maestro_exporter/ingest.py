@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.deliveries import Delivery
-from maestro_exporter.notes import NoteError, Reason, decode
+from maestro_exporter.notes import Decoder, NoteError, Reason
 from maestro_exporter.snapshot import Moment
 
 LOG_PERIOD = 60.0  # seconds between two lines about the same reason
@@ -36,6 +36,7 @@ class Ingest:
     def __init__(self, cluster: Cluster, now: Callable[[], Moment]) -> None:
         self._cluster = cluster
         self._now = now
+        self._decoder = Decoder()
         self.received: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self._last_logged: dict[str, float] = {}
@@ -51,7 +52,7 @@ class Ingest:
                 self.rejected["retained"] += 1
                 continue
             try:
-                note = decode(delivery.payload, delivery.topic)
+                note = self._decoder.decode(delivery.payload, delivery.topic)
                 self._cluster.apply(note, arrived)
             except NoteError as error:
                 self._reject(error.reason.value, delivery, error)
@@ -61,6 +62,7 @@ class Ingest:
                     self.log.failure("A note was lost")
             else:
                 self.received[note.command] += 1
+        self._cluster.freshen()
 
     def _due(self, subject: str, delivery: Delivery) -> bool:
         """Tell whether it is time for a line about a subject, and take it that it is written."""

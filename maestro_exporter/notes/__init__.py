@@ -5,7 +5,7 @@ Nothing here imports Twisted, paho, Klein or prometheus_client, logs, or reads
 a clock.
 """
 
-from maestro_exporter.notes.codec import MAX_OBJECTS, decode, encode
+from maestro_exporter.notes.codec import MAX_OBJECTS, Decoder, decode, encode
 from maestro_exporter.notes.fields import MAX_PAYLOAD_BYTES, MAX_WORD_LENGTH
 from maestro_exporter.notes.model import (
     ErrorCode,
@@ -47,6 +47,7 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "MAX_WORD_LENGTH",
     "AbnormalDisconnect",
+    "Decoder",
     "DrainComplete",
     "ErrorCode",
     "Generation",

@@ -28,44 +28,61 @@ MAX_OBJECTS = 32
 
 _V1_3, _V1_4, _V1_5 = Generation.V1_3, Generation.V1_4, Generation.V1_5
 
+_NOTE_TYPES = tuple(NoteType)
 # Codes that `_recognise_request` asks about.
 _AGENT_SOURCE, _FLUSH, _DRAIN, _START_RECEIVER = 21, 6, 41, 0
 _START_CODES = frozenset({0, 2})
 _NEW_CODES = frozenset({50, 51, 60, 61})
 
 
+class Decoder:
+    """Decodes one payload after the other; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._unpacker = _new_unpacker()
+
+    def decode(self, payload: bytes, topic: str = "") -> Note:
+        """Give the note that a payload says.
+
+        Args:
+            payload: the MQTT message as it came.
+            topic: where it came; decides between 1.4 and 1.5 where a request is the
+                same bytes in both.  Without it such a request is taken as 1.5.
+
+        Raises:
+            NoteError: the payload is no note; never anything else, whatever the bytes.
+        """
+        return _read(self._unpack(payload), topic)
+
+    def _unpack(self, payload: bytes) -> list[Any]:
+        """Split a payload into its objects: whole, not nested, and bounded in number."""
+        size = len(payload)
+        if size > MAX_PAYLOAD_BYTES:
+            raise NoteError(Reason.OVERSIZED, f"{size} bytes")
+        unpacker = self._unpacker
+        unpacker.feed(payload)
+        end = unpacker.tell() + size
+        objects: list[Any] = []
+        try:
+            while unpacker.tell() < end:
+                if len(objects) == MAX_OBJECTS:
+                    raise NoteError(Reason.OVERSIZED, f"more than {MAX_OBJECTS} objects")
+                objects.append(unpacker.unpack())
+        except Exception as error:
+            # It would keep what is left of this payload and put it before the next one.
+            self._unpacker = _new_unpacker()
+            if isinstance(error, msgpack.OutOfData):
+                raise malformed("it ends within an object") from None
+            if isinstance(error, NoteError) or not isinstance(error, ValueError):
+                raise
+            # msgpack's FormatError and limits are ValueErrors.
+            raise malformed(str(error) or "not msgpack") from None
+        return objects
+
+
 def decode(payload: bytes, topic: str = "") -> Note:
-    """Give the note that a payload says.
-
-    Args:
-        payload: the MQTT message as it came.
-        topic: where it came; decides between 1.4 and 1.5 where a request is the
-            same bytes in both.  Without it such a request is taken as 1.5.
-
-    Raises:
-        NoteError: the payload is no note; never anything else, whatever the bytes.
-    """
-    objects = _unpack(payload)
-    if len(objects) < 2:
-        raise malformed("fewer than two objects")
-    note_type = _read_type(objects[0])
-    code = _read_code(objects[1])
-    if code not in KNOWN_CODES:
-        raise NoteError(Reason.UNKNOWN_COMMAND, f"command {code}")
-    generation = _recognise(note_type, code, objects, topic)
-    if generation is None and (note_type, code) in HEADERLESS:
-        return HEADERLESS[note_type, code](generation=_V1_3, sender=None)
-    if generation is None:
-        raise malformed("the header is of no generation")
-    layout = LAYOUTS.get((note_type, code, generation))
-    if layout is None:
-        raise malformed(f"command {code} is no {note_type.name.lower()} of {generation.value}")
-    rest = iter(objects[2:])
-    try:
-        values = {name: field.read(rest) for name, field in layout.fields}
-    except StopIteration:
-        raise malformed("it ends before its last field") from None
-    return layout.kind(generation=generation, **values)
+    """Give the note that a payload says; as a `Decoder`, which is quicker for many, gives it."""
+    return Decoder().decode(payload, topic)
 
 
 def encode(note: Note) -> bytes:
@@ -85,14 +102,8 @@ def encode(note: Note) -> bytes:
     return b"".join([packer.pack(each) for each in objects])
 
 
-def _unpack(payload: bytes) -> list[Any]:
-    """Split a payload into its objects: whole, not nested, and bounded in number."""
-    size = len(payload)
-    if size > MAX_PAYLOAD_BYTES:
-        raise NoteError(Reason.OVERSIZED, f"{size} bytes")
-    # A fresh Unpacker each time: one that is used again keeps the tail of a
-    # truncated note and prepends it to the next one.
-    unpacker = msgpack.Unpacker(
+def _new_unpacker() -> Any:
+    return msgpack.Unpacker(
         raw=False,
         unicode_errors="replace",
         max_buffer_size=MAX_PAYLOAD_BYTES,
@@ -100,26 +111,41 @@ def _unpack(payload: bytes) -> list[Any]:
         max_map_len=0,
         max_ext_len=0,
     )
-    unpacker.feed(payload)
-    objects: list[Any] = []
+
+
+def _read(objects: list[Any], topic: str) -> Note:
+    """Give the note that some objects are."""
+    if len(objects) < 2:
+        raise malformed("fewer than two objects")
+    note_type = _read_type(objects[0])
+    code = _read_code(objects[1])
+    if code not in KNOWN_CODES:
+        raise NoteError(Reason.UNKNOWN_COMMAND, f"command {code}")
+    generation = _recognise(note_type, code, objects, topic)
+    if generation is None and (note_type, code) in HEADERLESS:
+        return HEADERLESS[note_type, code](generation=_V1_3, sender=None)
+    if generation is None:
+        raise malformed("the header is of no generation")
+    layout = LAYOUTS.get((note_type, code, generation))
+    if layout is None:
+        raise malformed(f"command {code} is no {note_type.name.lower()} of {generation.value}")
+    rest = iter(objects[2:])
+    # As a frozen dataclass's own __init__ does it, in half of the time.
+    note: Note = object.__new__(layout.kind)
+    for set_default, value in layout.defaults:
+        set_default(note, value)
     try:
-        while unpacker.tell() < size:
-            if len(objects) == MAX_OBJECTS:
-                raise NoteError(Reason.OVERSIZED, f"more than {MAX_OBJECTS} objects")
-            objects.append(unpacker.unpack())
-    except msgpack.OutOfData:
-        raise malformed("it ends within an object") from None
-    except NoteError:
-        raise
-    except ValueError as error:  # msgpack's FormatError and limits are ValueErrors
-        raise malformed(str(error) or "not msgpack") from None
-    return objects
+        for set_field, read in layout.readers:
+            set_field(note, read(rest))
+    except StopIteration:
+        raise malformed("it ends before its last field") from None
+    return note
 
 
 def _read_type(value: object) -> NoteType:
     if type(value) is not int or not 0 <= value <= NoteType.DATA:
         raise malformed("the first object is no note type")
-    return NoteType(value)
+    return _NOTE_TYPES[value]
 
 
 def _read_code(value: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from maestro_exporter.notes.model import ErrorCode, NoteError, Reason, Role
@@ -14,6 +14,9 @@ from maestro_exporter.notes.model import ErrorCode, NoteError, Reason, Role
 MAX_PAYLOAD_BYTES = 1024 * 1024
 #: Characters of a string that identifies something; a host name has at most 253.
 MAX_WORD_LENGTH = 1024
+#: Records that are remembered at a time, and characters in one of them.
+MOST_REMEMBERED = 20_000
+MOST_REMEMBERED_LENGTH = 512
 
 
 def malformed(detail: str) -> NoteError:
@@ -139,6 +142,36 @@ class Record:
             raise ValueError(f"a {self._kind.__name__} is needed")
         for name, field in self._fields:
             field.write(getattr(value, name), objects)
+
+
+class Remembered:
+    """A record that comes again and again, such as who speaks: made and checked once.
+
+    Args:
+        record: it.
+        types: of the objects that it nearly always comes in; else it is not remembered.
+    """
+
+    def __init__(self, record: Record, *types: type) -> None:
+        self._record, self._types = record, types
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def read(self, objects: Iterator[Any]) -> Any:
+        taken = tuple(islice(objects, len(self._types)))
+        if tuple(map(type, taken)) != self._types:  # also since 1, 1.0 and True are one key
+            return self._record.read(iter(taken))
+        return self._known.get(taken) or self._remember(taken)
+
+    def write(self, value: Any, objects: list[Any]) -> None:
+        self._record.write(value, objects)
+
+    def _remember(self, taken: tuple[Any, ...]) -> Any:
+        value = self._record.read(iter(taken))
+        if sum(len(each) for each in taken if type(each) is str) <= MOST_REMEMBERED_LENGTH:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[taken] = value
+        return value
 
 
 class Optional:

@@ -7,7 +7,9 @@ command code.  Source: upstream's serializers at tags 1.2.7, 1.3.7, 1.4.3,
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from maestro_exporter.notes import replies, requests
 from maestro_exporter.notes.fields import (
@@ -26,6 +28,7 @@ from maestro_exporter.notes.fields import (
     Flagged,
     Optional,
     Record,
+    Remembered,
 )
 from maestro_exporter.notes.model import (
     Generation,
@@ -68,23 +71,20 @@ _GROUP = Record(requests.GroupInfo, (("member", WORD), ("group", WORD)))
 _EXECUTION = Record(requests.TestExecution, (("test", _TEST), ("sut", Flagged(_SUT))))
 
 _IDS: Fields = (("correlation_id", WORD), ("message_id", WORD))
-_SENDER: Fields = (("sender", Record(Sender, (("id", WORD), ("name", WORD)))),)
-_SENDER_1_5: Fields = (
+_OLD_SENDER = Record(Sender, (("id", WORD), ("name", WORD)))
+_NEW_SENDER = Record(
+    Sender,
     (
-        "sender",
-        Record(
-            Sender,
-            (
-                ("id", WORD),
-                ("member", WORD),
-                ("group", WORD),
-                ("role", ROLE),
-                ("name", WORD),
-                ("host", WORD),
-            ),
-        ),
+        ("id", WORD),
+        ("member", WORD),
+        ("group", WORD),
+        ("role", ROLE),
+        ("name", WORD),
+        ("host", WORD),
     ),
 )
+_SENDER: Fields = (("sender", Remembered(_OLD_SENDER, str, str)),)
+_SENDER_1_5: Fields = (("sender", Remembered(_NEW_SENDER, str, str, str, int, str, str)),)
 _REQUEST_HEADERS: dict[Generation, Fields] = {_V1_3: (), _V1_4: _IDS, _V1_5: _IDS}
 _REPLY_HEADERS: dict[Generation, Fields] = {
     _V1_3: _SENDER,
@@ -204,10 +204,31 @@ HEADERLESS: dict[tuple[NoteType, int], type[replies.Response]] = {
 
 
 class Layout(NamedTuple):
-    """The class of a note, and its fields in wire order behind the two codes."""
+    """How a note is made.
+
+    Attributes:
+        kind: its class.
+        readers: what sets and what reads its fields, in wire order behind the two codes.
+        defaults: what sets the fields that are not on the wire, and their values.
+    """
 
     kind: type[Note]
-    fields: Fields
+    readers: tuple[tuple[Callable[[Note, Any], None], Callable[[Iterator[Any]], Any]], ...]
+    defaults: tuple[tuple[Callable[[Note, Any], None], Any], ...]
+
+
+def _layout(kind: type[Note], generation: Generation, on_the_wire: Fields) -> Layout:
+    values = {each.name: each.default for each in fields(kind)} | {"generation": generation}
+    names = {name for name, _ in on_the_wire}
+    return Layout(
+        kind,
+        tuple((getattr(kind, name).__set__, field.read) for name, field in on_the_wire),
+        tuple(
+            (getattr(kind, name).__set__, value)
+            for name, value in values.items()
+            if name not in names
+        ),
+    )
 
 
 LAYOUTS: dict[tuple[NoteType, int, Generation], Layout] = {}
@@ -218,5 +239,5 @@ for _type, _code, _kind, _generations, _body in _TABLE:
     for _generation in _generations:
         _headers = _REQUEST_HEADERS if _type is _REQ else _REPLY_HEADERS
         _all_fields = (*_headers[_generation], *_body)
-        LAYOUTS[_type, _code, _generation] = Layout(_kind, _all_fields)
+        LAYOUTS[_type, _code, _generation] = _layout(_kind, _generation, _all_fields)
         ENCODINGS[_kind, _generation] = (_type, _code, _all_fields)

@@ -21,6 +21,8 @@ class Generation(enum.Enum):
     V1_4 = "1.4"
     V1_5 = "1.5"
 
+    __hash__ = object.__hash__  # as good, and not in Python: it is looked up for each note
+
 
 class NoteType(enum.IntEnum):
     """The first object of every note."""
