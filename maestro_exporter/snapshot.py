@@ -97,9 +97,9 @@ class Process(NamedTuple):
     """One process of a peer, as it last answered.
 
     Attributes:
-        id: tells it from all others; new at each start of a process.
         peer: `name@host`, or the name as sent before 1.5.
         type: one of `TYPES`.
+        id: tells it from all others; new at each start of a process.
         name, host: the two parts of `peer`; the host is empty where no name says one.
         group, member: empty before 1.5.
         protocol: the generation of the wire that it speaks, such as `1.5`.
@@ -112,9 +112,9 @@ class Process(NamedTuple):
         clock: the offset of its clock; None before a PING of ours was answered.
     """
 
-    id: str
     peer: str
     type: str
+    id: str
     name: str
     host: str
     group: str
@@ -129,6 +129,10 @@ class Process(NamedTuple):
     ping: int | None = None
     round_trip: float | None = None
     clock: ClockOffset | None = None
+
+
+#: The fields of a process that say who it is: the labels of `maestro_peer_info`.
+LABELS = Process._fields[: Process._fields.index("first_heard")]
 
 
 class Series(NamedTuple):
@@ -275,8 +279,19 @@ class Snapshot:
     events: tuple[Event, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExporterState:
+class Reload(NamedTuple):
+    """How it went when a file was last read.
+
+    Attributes:
+        successful: whether it could be taken over.
+        succeeded: when that was last so.
+    """
+
+    successful: bool
+    succeeded: Moment
+
+
+class ExporterState(NamedTuple):
     """What the exporter knows of itself at one instant.
 
     Attributes:
@@ -290,6 +305,7 @@ class ExporterState:
         interval, expiry, forget: the settings in force, in seconds.
         max_peers: likewise.
         versions: what runs, by label of `maestro_exporter_build_info`.
+        web_config: of the web configuration; None where there is none.
     """
 
     started: Moment
@@ -307,3 +323,4 @@ class ExporterState:
     forget: float
     max_peers: int
     versions: Mapping[str, str]
+    web_config: Reload | None

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.cluster import Cluster, journal, processes, rounds, runs, tallies
-from maestro_exporter.exposition import encode
+from maestro_exporter.exposition import Encoder, encode
 from maestro_exporter.metrics import cluster_page
 from maestro_exporter.notes import (
     AbnormalDisconnect,
@@ -77,9 +77,9 @@ GROWING = {
 }
 
 
-def page_of(snapshot: Snapshot) -> Samples:
-    """Give the samples of a page; a series that is there twice is an error."""
-    return parse_samples(encode(cluster_page(snapshot)).decode())
+def page_of(snapshot: Snapshot) -> str:
+    """Give the page, made by an encoder that has not seen another."""
+    return b"".join(encode(cluster_page(snapshot))).decode()
 
 
 def timeless(snapshot: Snapshot) -> str:
@@ -115,6 +115,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.heard: dict[str, Heard] = {}
         self.said: Counter[str] = Counter()
         self.delivered: set[tuple[Any, ...]] = set()
+        self.encoder = Encoder()
         self.before: Samples = {}
 
     def both(self, method: str, *arguments: Any, **options: Any) -> None:
@@ -258,10 +259,22 @@ class ClusterMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_falls(self) -> None:
         """No series is there twice, and no counter falls."""
-        page = page_of(self.cluster.snapshot())
+        page = parse_samples(page_of(self.cluster.snapshot()))
         for (name, labels), value in self.before.items():
             assert name not in GROWING or page[name, labels] >= value, name
         self.before = page
+
+    @invariant()
+    def encoder_keeps_up(self) -> None:
+        """What an encoder remembers of earlier pages is never on a later one."""
+        snapshot = self.cluster.snapshot()
+        assert b"".join(self.encoder.encode(cluster_page(snapshot))).decode() == page_of(snapshot)
+
+    @invariant()
+    def generation_is_that_of_the_snapshot(self) -> None:
+        """What can be asked without making a snapshot is what that would say."""
+        generation = self.cluster.generation
+        assert generation == self.cluster.snapshot().generation
 
     @invariant()
     def counters_count(self) -> None:

@@ -13,6 +13,8 @@ from maestro_exporter.cluster.processes import (
     LiveProcess,
     Processes,
     key_of,
+    measured,
+    not_replaced,
     peer_of,
     type_of,
 )
@@ -47,6 +49,9 @@ from maestro_exporter.snapshot import (
 )
 
 _T = TypeVar("_T", int, float)
+#: Rounds after which it is taken that nobody reads snapshots.
+ATTENTION = 16
+_VALUES = Process._fields.index("messages")  # the last fields of a process, and of a series
 
 
 class Cluster:
@@ -74,6 +79,8 @@ class Cluster:
         self._round_trips = {type_: RoundTrips() for type_ in TYPES}
         self._generation = 0
         self._snapshot: Snapshot | None = None
+        self._unread = ATTENTION  # rounds since the last snapshot
+        self._unshown: list[LiveProcess] = []  # who has answered since
 
     # ------------------------------------------------------------- changes
 
@@ -86,6 +93,7 @@ class Cluster:
             at: now.
         """
         self._rounds.begin(correlation_id, pinged, at)
+        self._unread += 1
         self._changed()
 
     def apply(self, note: Note, at: Moment) -> None:
@@ -117,6 +125,11 @@ class Cluster:
         """The generations that the processes that are up speak."""
         return self._processes.generations
 
+    @property
+    def generation(self) -> int:
+        """The number of the state that a snapshot would show now."""
+        return self._generation
+
     def snapshot(self) -> Snapshot:
         """Give what is known; the same object as long as nothing has changed."""
         if self._snapshot is None:
@@ -127,9 +140,17 @@ class Cluster:
         rounds, runs = self._rounds, self._runs
         series: list[Series] = []
         peers_up = dict.fromkeys(TYPES, 0)
-        for (peer, type_), processes in self._processes.live(rounds.number):
-            peers_up[type_] += len(processes)
-            series.append(_summed(peer, type_, tuple([self._view(each) for each in processes])))
+        for (peer, type_), processes in self._processes.live():
+            if len(processes) == 1:  # as most are
+                (only,) = processes.values()
+                series.append(self._alone(only))
+                peers_up[type_] += 1
+            else:
+                there = not_replaced(processes, rounds.number)
+                series.append(_summed(peer, type_, tuple([self._view(each) for each in there])))
+                peers_up[type_] += len(there)
+        self._unread = 0
+        self._unshown.clear()
         series += [
             Series(peer=peer, type=type_, up=False, processes=(last,), last_reply=last.last_heard)
             for (peer, type_), last in self._processes.silent()
@@ -154,6 +175,34 @@ class Cluster:
             events=self._journal.events(),
         )
 
+    def freshen(self) -> None:
+        """Prepare to show who has answered since this was last called.
+
+        With many peers, all that at once is too long a pause when a snapshot is taken.
+        Nothing is done while nobody takes any.  Changes nothing that can be seen.
+        """
+        for process in self._unshown:
+            if process.shown is None:
+                self._alone(process)
+        self._unshown.clear()
+
+    def _alone(self, process: LiveProcess) -> Series:
+        """Give the series of a process that is alone in it."""
+        shown = process.shown
+        if (
+            shown is None
+            or (shown.messages is not None and process.stats_round < self._rounds.overdue)
+            or (
+                shown.ping is not None
+                and process.ping_round < self._rounds.overdue_ping(process.generation)
+            )
+        ):
+            view = self._view(process)
+            values = view[_VALUES:]
+            shown = Series._make((view.peer, view.type, True, (view,), view.last_heard, *values))
+            process.shown = shown
+        return shown
+
     def _view(self, process: LiveProcess) -> Process:
         return process.view(self._rounds.overdue, self._rounds.overdue_ping(process.generation))
 
@@ -164,8 +213,8 @@ class Cluster:
         if process is None:
             return
         self._count_answer(process, note, at)
-        before = process.stats.count if process.stats is not None else 0
-        process.stats = note
+        before = process.stats[0] if process.stats is not None else 0
+        process.stats = measured(note)
         process.stats_round = process.last_round
         self._runs.counted(_speaker(process), note.count, before, process.last_round, at)
 
@@ -216,9 +265,9 @@ class Cluster:
         if process is None:
             return
         self._count_answer(process, note, at)
-        if isinstance(note, InternalError) and process.stats and process.stats.is_of_c_peer:
+        if isinstance(note, InternalError) and process.stats and process.stats[-1]:
             # So an idle C peer answers STATS: it exchanges nothing any more.
-            self._runs.counted(_speaker(process), 0, process.stats.count, process.last_round, at)
+            self._runs.counted(_speaker(process), 0, process.stats[0], process.last_round, at)
             process.stats = None
 
     def _heard(self, note: Reply, at: Moment, role: str | None = None) -> LiveProcess | None:
@@ -229,6 +278,8 @@ class Cluster:
         number = self._number_at(at)
         process = self._processes.heard(note.generation, note.sender, role, number, at)
         if process is not None:
+            if self._unread < ATTENTION:
+                self._unshown.append(process)
             self._runs.answered(process.key, number, at)
         return process
 
@@ -320,22 +371,6 @@ def _counts(counts: Counter[str], words: Iterable[str]) -> MappingProxyType[str,
 
 
 def _summed(peer: str, type_: str, processes: tuple[Process, ...]) -> Series:
-    if len(processes) == 1:  # as most are: there is nothing to add up
-        (only,) = processes
-        return Series(
-            peer,
-            type_,
-            True,
-            processes,
-            only.last_heard,
-            only.messages,
-            only.connections,
-            only.rate,
-            only.latency,
-            only.ping,
-            only.round_trip,
-            only.clock,
-        )
     measured = [each for each in processes if each.messages is not None]
     clocks = [each.clock for each in processes if each.clock is not None]
     return Series(

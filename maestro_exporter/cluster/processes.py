@@ -13,7 +13,7 @@ one *series*.  A process is
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,10 +21,21 @@ from maestro_exporter.cluster.clocks import ClockFilter
 from maestro_exporter.cluster.journal import Journal
 from maestro_exporter.cluster.rounds import Answers
 from maestro_exporter.notes import Generation, Role, Sender, StatsResponse
-from maestro_exporter.snapshot import TYPES, Moment, Process
+from maestro_exporter.snapshot import LABELS, TYPES, Moment, Process, Series
 
 _OTHER = "other"
 _TYPE_OF_ROLE = {role: role.name.lower().replace("_", "-") for role in Role}
+
+
+#: What a STATS reply says: messages, connections, messages/s, latency in seconds, and whether a
+#: C peer says it.  Of a bare tuple of numbers there is nothing for the garbage collector to look
+#: at, and 10,000 whole notes would be 4 MiB.
+Measures = tuple[int, int, float, float | None, bool]
+
+
+def measured(note: StatsResponse) -> Measures:
+    """Give what is kept of a STATS reply."""
+    return note.count, note.child_count, note.rate, note.latency_seconds, note.is_of_c_peer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,10 +48,13 @@ class LiveProcess:
         sender, generation: who it says it is, and in which dialect.
         first_heard, last_heard: when it first and last answered.
         first_round, last_round: the number of the newest round at these moments.
-        stats, stats_round: its last STATS reply, and the number of the newest round then.
+        stats, stats_round: what its last STATS reply says, and the number of the newest round then.
         ping, round_trip, ping_round: likewise, of PING; ms and seconds.
         stats_answers, ping_answers: the rounds that it has answered.
         clock: what its PING replies say of its clock.
+        labels: the first fields of a `Process`, once they were asked for and until it says
+            that it is somebody else.
+        shown: its series, if it is alone in that, as it was last shown; None after an answer.
     """
 
     key: str
@@ -52,7 +66,7 @@ class LiveProcess:
     first_round: int
     last_heard: Moment
     last_round: int
-    stats: StatsResponse | None = None
+    stats: Measures | None = None
     stats_round: int = 0
     ping: int | None = None
     round_trip: float | None = None
@@ -60,6 +74,8 @@ class LiveProcess:
     stats_answers: Answers = field(default_factory=Answers)
     ping_answers: Answers = field(default_factory=Answers)
     clock: ClockFilter = field(default_factory=ClockFilter)
+    labels: tuple[str, ...] | None = None
+    shown: Series | None = None
 
     @property
     def series(self) -> SeriesKey:
@@ -67,7 +83,7 @@ class LiveProcess:
         return self.peer, self.type
 
     def view(self, overdue: int, overdue_ping: int) -> Process:
-        """Give what is shown of it.
+        """Give what can be shown of it.
 
         Args:
             overdue: STATS values are not shown if this round asked for newer ones in vain.
@@ -75,37 +91,40 @@ class LiveProcess:
         """
         stats = self.stats if self.stats_round >= overdue else None
         pinged = self.ping is not None and self.ping_round >= overdue_ping
-        return Process(
-            *self._identity(),
-            stats.count if stats is not None else None,
-            stats.child_count if stats is not None else None,
-            stats.rate if stats is not None else None,
-            stats.latency_seconds if stats is not None and self.type == "receiver" else None,
-            self.ping if pinged else None,
-            self.round_trip if pinged else None,
-            self.clock.offset if pinged else None,
+        # A tuple is made in half of the time that its class would take.
+        return Process._make(
+            (
+                *(self.labels or self._labels()),
+                self.first_heard,
+                self.last_heard,
+                *(stats[:3] if stats is not None else (None, None, None)),
+                stats[3] if stats is not None and self.type == "receiver" else None,
+                self.ping if pinged else None,
+                self.round_trip if pinged else None,
+                self.clock.offset if pinged else None,
+            )
         )
 
     def silent(self) -> Process:
         """Give who it was, without any values."""
-        return Process(*self._identity())
+        values = [None] * (len(Process._fields) - len(LABELS) - 2)
+        labels = self.labels or self._labels()
+        return Process._make((*labels, self.first_heard, self.last_heard, *values))
 
-    def _identity(self) -> tuple[str, str, str, str, str, str, str, str, Moment, Moment]:
-        """Give the first fields of a `Process`."""
+    def _labels(self) -> tuple[str, ...]:
         sender, new = self.sender, self.generation is Generation.V1_5
         name, host = (sender.name, sender.host) if new else split(sender.name)
-        return (
-            sender.id,
+        self.labels = (
             self.peer,
             self.type,
+            sender.id,
             name,
             host,
             sender.group,
             sender.member,
             self.generation.value,
-            self.first_heard,
-            self.last_heard,
         )
+        return self.labels
 
 
 #: Peer and type.
@@ -202,42 +221,72 @@ class Processes:
         key = key_of(generation, sender)
         if not key:
             return None
-        peer = peer_of(generation, sender)
-        process = self._live.pop(key, None)
+        process = self._live.get(key)
         if process is None:
-            # Its old type goes, if it has changed its role in silence.
-            series = peer, type_of(sender, role)
-            self._forget_silent(self._silent_keys.get(key, series))
-            if not self._make_room(series, number, at):
+            process = self._admit(key, generation, sender, role, number=number, at=at)
+            if process is None:
                 self.rejected += 1
-                return None
-            process = LiveProcess(
-                key=key,
-                peer=peer,
-                type=series[1],
-                sender=sender,
-                generation=generation,
-                first_heard=at,
-                first_round=number,
-                last_heard=at,
-                last_round=number,
-            )
-            self._join_series(process)
-            self._journal.add("peer_joined", at, *series)
-        else:
-            # Before 1.5 only STATS says the role: other answers leave the type as it is.
-            type_ = type_of(sender, role) if sender.role is not None or role else process.type
-            if (peer, type_) != process.series:
-                self._leave_series(process)
-                if type_ != process.type:
-                    self._journal.add("peer_changed_role", at, peer, type_, f"was {process.type}")
-                process.peer, process.type = peer, type_
-                self._join_series(process)
-            process.sender, process.generation = sender, generation
-            process.last_heard = at
-            process.last_round = number
-        self._live[key] = process  # last: the one heard most recently
+            return process
+        # What says the same as before is mostly the very same object.
+        if sender is not process.sender or generation is not process.generation or role:
+            self._recognise(process, generation, sender, role, at)
+        process.last_heard = at
+        process.last_round = number
+        process.shown = None
+        self._live.move_to_end(key)  # the one heard most recently
         return process
+
+    def _admit(
+        self,
+        key: str,
+        generation: Generation,
+        sender: Sender,
+        role: str | None,
+        *,
+        number: int,
+        at: Moment,
+    ) -> LiveProcess | None:
+        """Give a new process, if there is room for it."""
+        series = peer_of(generation, sender), type_of(sender, role)
+        # Its old type goes, if it has changed its role in silence.
+        self._forget_silent(self._silent_keys.get(key, series))
+        if not self._make_room(series, number, at):
+            return None
+        process = self._live[key] = LiveProcess(
+            key=key,
+            peer=series[0],
+            type=series[1],
+            sender=sender,
+            generation=generation,
+            first_heard=at,
+            first_round=number,
+            last_heard=at,
+            last_round=number,
+        )
+        self._join_series(process)
+        self._journal.add("peer_joined", at, *series)
+        return process
+
+    def _recognise(
+        self,
+        process: LiveProcess,
+        generation: Generation,
+        sender: Sender,
+        role: str | None,
+        at: Moment,
+    ) -> None:
+        """Take over what a process says of itself, which may be something new."""
+        peer = peer_of(generation, sender)
+        # Before 1.5 only STATS says the role: other answers leave the type as it is.
+        type_ = type_of(sender, role) if sender.role is not None or role else process.type
+        process.sender, process.generation, process.labels = sender, generation, None
+        if (peer, type_) == process.series:
+            return
+        self._leave_series(process)
+        if type_ != process.type:
+            self._journal.add("peer_changed_role", at, peer, type_, f"was {process.type}")
+        process.peer, process.type = peer, type_
+        self._join_series(process)
 
     def expire(self, at: Moment) -> bool:
         """Drop what has been silent for too long; tell whether there was any."""
@@ -259,14 +308,9 @@ class Processes:
             changed = True
         return changed
 
-    def live(self, number: int) -> Iterator[tuple[SeriesKey, list[LiveProcess]]]:
-        """Give the processes of each series, without those that are replaced.
-
-        Args:
-            number: of the newest round.
-        """
-        for series, processes in self._series.items():
-            yield series, _not_replaced(processes, number)
+    def live(self) -> Iterable[tuple[SeriesKey, Mapping[str, LiveProcess]]]:
+        """Give the processes of each series, those that may be replaced included."""
+        return self._series.items()
 
     def silent(self) -> Iterator[tuple[SeriesKey, Process]]:
         """Give the peers that have fallen silent, the longest silent first."""
@@ -309,9 +353,13 @@ class Processes:
             del self._series[process.series]
 
 
-def _not_replaced(processes: Mapping[str, LiveProcess], number: int) -> list[LiveProcess]:
-    if len(processes) == 1:
-        return list(processes.values())
+def not_replaced(processes: Mapping[str, LiveProcess], number: int) -> list[LiveProcess]:
+    """Give the processes of a series that are not replaced.
+
+    Args:
+        processes: all of them.
+        number: of the newest round.
+    """
     newest = max(processes.values(), key=lambda process: process.first_heard)
     return [process for process in processes.values() if not _replaced(process, newest, number)]
 

@@ -134,6 +134,9 @@ class Rounds:
 
         What arrived then may be taken in a little later, when the next was asked already.
         """
+        newest = self._newest
+        if newest is None or newest.asked.monotonic <= at.monotonic:
+            return newest
         for each in reversed(self._rounds.values()):
             if each.asked.monotonic <= at.monotonic:
                 return each
