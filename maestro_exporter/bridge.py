@@ -21,8 +21,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -42,25 +41,27 @@ KEEPALIVE = 15  # seconds; a frozen broker is noticed after about twice that
 CONNECT_TIMEOUT = 5.0  # seconds for each address of the broker
 LEAST_BACKOFF, MOST_BACKOFF = 1.0, 30.0  # seconds between two attempts to connect
 DRAIN_DELAY = 0.02  # seconds from the first queued delivery to its batch
-BATCH_LENGTH = 1000  # deliveries taken in at a time, so that pages are served in between
+READ_BYTES = 32 * 1024  # that are asked of the operating system at a time
+BATCH_LENGTH = 200  # deliveries taken in at a time, so that pages are served in between
 QUEUE_LENGTH = 50_000  # deliveries
 QUEUE_BYTES = 64 * 1024 * 1024
 RESTART_DELAY = 1.0  # seconds until a network loop that ended is started again
 STOP_PATIENCE = 1.0  # seconds to wait for the network thread when stopping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkStatus:
+class LinkStatus(NamedTuple):
     """How the link is, and what has gone over it since the start.
 
     Attributes:
-        up: connected, and all subscriptions granted.
+        connected: the broker has accepted the connection.
+        up: and all subscriptions are granted.
         connections: connections that the broker accepted.
         failures: attempts to connect that failed, were refused, or could not subscribe.
         received_bytes, sent_bytes: payloads only.
         dropped: deliveries that the queue had no room for.
     """
 
+    connected: bool = False
     up: bool = False
     connections: int = 0
     failures: int = 0
@@ -73,22 +74,31 @@ class _ConnectError(Exception):
     """There is no connection; says why."""
 
 
-class _DaemonThread(threading.Thread):
-    """A thread that does not keep the process alive."""
+class BufferedClient(Client):
+    """Paho's client, which asks the operating system for more than a few bytes at a time.
+
+    Paho asks for the first byte of each packet, for each byte of its length, and for the rest.
+    After each of these calls its thread has to wait for its turn among the others; this takes
+    a quarter of the messages that can be taken in (bench/RESULTS.md).  There is no other way to
+    it than a method of paho's own.  Should a later paho not call it, it does as it does.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.daemon = True
+        self._come = b""
+        self._taken = 0
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to read for which one need not wait."""
+        return self._taken < len(self._come)
 
-class DaemonThreadPool(ThreadPool):
-    """A pool whose threads may be left behind.
-
-    A thread may sit in name resolution for ten seconds after it was asked to
-    stop; nothing in Python can interrupt it there.
-    """
-
-    threadFactory = _DaemonThread
+    def _sock_recv(self, bufsize: int) -> bytes:
+        start = self._taken
+        if start == len(self._come):
+            self._come, start = super()._sock_recv(max(bufsize, READ_BYTES)), 0
+        self._taken = min(start + bufsize, len(self._come))
+        return self._come[start : self._taken]
 
 
 class Bridge(Service):
@@ -121,7 +131,7 @@ class Bridge(Service):
         changed: Callable[[bool], object],
         reactor: Any,
         pool: ThreadPool,
-        client_factory: Callable[..., Client] = Client,
+        client_factory: Callable[..., BufferedClient] = BufferedClient,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
         pause: Callable[[threading.Event, float], object] = threading.Event.wait,
@@ -188,6 +198,7 @@ class Bridge(Service):
     def status(self) -> LinkStatus:
         """How the link is now."""
         return LinkStatus(
+            connected=self._connected,
             up=self._up,
             connections=self._connections,
             failures=self._failures,
@@ -276,14 +287,25 @@ class Bridge(Service):
             raise _ConnectError(reason) from error
         self._client = client
         while not self._stopping.is_set():
-            if client.loop(timeout=1.0) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if self._loop(client) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                 if not self._answered:
                     raise _ConnectError("it hung up, or said nothing")
                 return
         client.disconnect()
         client.loop_write()
 
-    def _make_client(self) -> Client:
+    def _loop(self, client: BufferedClient) -> MQTTErrorCode:
+        """Wait for something to do, and do it.
+
+        Paho's loop takes in one packet each time that it has waited; those that have come
+        with it follow.
+        """
+        result = client.loop(timeout=1.0)
+        while result is MQTTErrorCode.MQTT_ERR_SUCCESS and client.has_more:
+            result = client.loop_read()
+        return result
+
+    def _make_client(self) -> BufferedClient:
         client = self._client_factory(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,

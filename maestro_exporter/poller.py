@@ -43,6 +43,8 @@ class Poller(Service):
         now: gives the present moment.
         make_id: gives a fresh id for the requests' correlation.
         clock: runs the timers.
+        nothing_awaited: called before each round, when the last one has been answered as far
+            as it will be.
 
     Attributes:
         sent: requests, by command.
@@ -59,12 +61,14 @@ class Poller(Service):
         now: Callable[[], Moment],
         make_id: Callable[[], str],
         clock: Any,
+        nothing_awaited: Callable[[], object] = lambda: None,
     ) -> None:
         self._cluster = cluster
         self._publish = publish
         self._interval = interval
         self._now = now
         self._make_id = make_id
+        self._nothing_awaited = nothing_awaited
         self.sent: Counter[str] = Counter()
         # When each generation last had its turn to be asked for a PING, counted in turns.
         self._pinged = dict.fromkeys(Generation, 0)
@@ -103,6 +107,7 @@ class Poller(Service):
             self.log.failure("A step of the poller failed")
 
     def _ask(self) -> None:
+        self._nothing_awaited()
         correlation_id = self._make_id()
         # All generations read this form of STATS.
         stats = StatsRequest(

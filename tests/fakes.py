@@ -5,6 +5,8 @@ broker does is a script: a generator function for each connection.
 
 * What stands before its first `yield` happens inside `connect()`.
 * Each `yield` gives an event, such as `accept` or `lose`; it happens inside one call of `loop()`.
+* Of events that come together, as messages do, the first happens inside `loop()`, and each other
+  one inside the next call of `loop_read()`, or of `loop()`.
 * What stands between two events happens inside the second call of `loop()`, before its
   event: there the script does what the reactor thread does meanwhile.
 * An exception other than a failed assertion comes out of `connect()` or `loop()`.
@@ -20,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -29,6 +31,8 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+
+from maestro_exporter.bridge import BufferedClient
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 NO_CONNECTION = MQTTErrorCode.MQTT_ERR_NO_CONN
@@ -153,6 +157,7 @@ class Connection:
         socket_options: what was set on the socket, each as the arguments of `setsockopt`.
         refuses_options: the socket raises when one is set.
         is_open: the socket is there.
+        calls: the names of the client's methods that read, in the order of their calls.
     """
 
     def __init__(
@@ -166,6 +171,8 @@ class Connection:
         self._script = script
         self._first: Event | None = None
         self._queued: deque[Packet] = deque()
+        self._come: deque[Event] = deque()
+        self.calls: list[str] = []
         self.arguments, self.options = arguments, options
         self.written: list[Packet] = []
         self.socket_options: list[tuple[int, ...]] = []
@@ -212,11 +219,29 @@ class Connection:
         self.write()
         if not self.is_open:
             return SUCCESS
+        if self._come:
+            return self.read()
         event, self._first = self._first or self._next_event(), None
         self.write()
         if self.is_open:
             return event(self) or SUCCESS
         return SUCCESS
+
+    def come(self, *events: Event) -> MQTTErrorCode:
+        """Let events come together, before those that come already; let the first happen."""
+        self._come.extendleft(reversed(events))
+        return self.read()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something more has come."""
+        return self.is_open and bool(self._come)
+
+    def read(self) -> MQTTErrorCode:
+        """Do what one call of `loop_read()` does: nothing, where nothing more has come."""
+        if not self.is_open:
+            return NO_CONNECTION
+        return (self._come.popleft()(self) if self._come else None) or SUCCESS
 
     def drop(self, code: MQTTErrorCode, times: int = 1) -> MQTTErrorCode:
         """Lose the connection, and say so that many times."""
@@ -279,7 +304,16 @@ class FakeClient:
         return SUCCESS
 
     def loop(self, timeout: float) -> MQTTErrorCode:
+        self._connection.calls.append("loop")
         return self._connection.turn()
+
+    @property
+    def has_more(self) -> bool:
+        return self._connection.has_more
+
+    def loop_read(self) -> MQTTErrorCode:
+        self._connection.calls.append("loop_read")
+        return self._connection.read()
 
     def loop_write(self) -> MQTTErrorCode:
         if not self._connection.is_open:
@@ -321,14 +355,14 @@ class FakeBroker:
         """No further connection is planned."""
         return not self._scripts
 
-    def make_client(self, *arguments: Any, **options: Any) -> Client:
+    def make_client(self, *arguments: Any, **options: Any) -> BufferedClient:
         """Stand in for the class `Client`."""
         if self.is_over:
             self.failed.append(AssertionError("a connection that is not planned"))
             raise self.failed[-1]
         connection = Connection(self, self._scripts.popleft()(), arguments, options)
         self.connections.append(connection)
-        return cast(Client, connection.client)
+        return cast(BufferedClient, connection.client)
 
     def verify(self) -> None:
         """Raise the first assertion that failed; assert that everything happened."""
@@ -380,16 +414,23 @@ def grant(*codes: int) -> Event:
 
 
 def deliver(topic: str, *payloads: bytes | bytearray, retained: bool = False) -> Event:
-    """Deliver messages, all in one call of `loop()`."""
+    """Deliver messages, which come together."""
 
-    def event(connection: Connection) -> None:
-        for payload in payloads:
+    def one(payload: bytes | bytearray) -> Event:
+        def event(connection: Connection) -> None:
             message = MQTTMessage(0, topic.encode())
             message.payload = payload
             message.retain = retained
             connection.client.on_message(connection.client, None, message)
 
-    return event
+        return event
+
+    return together(*map(one, payloads))
+
+
+def together(*events: Event) -> Event:
+    """Let events come together."""
+    return lambda connection: connection.come(*events)
 
 
 def idle(_connection: Connection) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
@@ -25,10 +25,11 @@ from maestro_exporter.bridge import (
     MOST_BACKOFF,
     QUEUE_BYTES,
     QUEUE_LENGTH,
+    READ_BYTES,
     RESTART_DELAY,
     STOP_PATIENCE,
     Bridge,
-    DaemonThreadPool,
+    BufferedClient,
     LinkStatus,
 )
 from maestro_exporter.deliveries import Delivery
@@ -48,6 +49,7 @@ from tests.fakes import (
     idle,
     lose,
     refuse,
+    together,
     unreachable,
 )
 
@@ -319,6 +321,50 @@ class ConnectionTests(BridgeTestCase):
         self.play(brief, unreachable(REFUSED), brief)
 
         self.assertEqual(LinkStatus(connections=2, failures=1), self.bridge.status)
+
+    def test_status_says_how_far_the_link_is(self) -> None:
+        """It is connected once the broker has accepted, and up once it has granted all."""
+        seen: list[tuple[str, bool, bool]] = []
+
+        def see(when: str) -> None:
+            status = self.bridge.status
+            seen.append((when, status.connected, status.up))
+
+        def refused() -> Iterator[Event]:
+            yield refuse
+
+        def not_granted() -> Iterator[Event]:
+            yield accept
+            see("accepted")
+            yield grant(1, REFUSED_SUBSCRIPTION)
+
+        def granted_and_lost() -> Iterator[Event]:
+            see("connecting")
+            yield accept
+            see("accepted")
+            yield granted
+            see("granted")
+            yield lose
+
+        see("at first")
+        self.play(not_granted, granted_and_lost, refused, granted_and_lost)
+        see("at last")
+
+        once = [
+            ("connecting", False, False),
+            ("accepted", True, False),
+            ("granted", True, True),
+        ]
+        self.assertEqual(
+            [
+                ("at first", False, False),
+                ("accepted", True, False),
+                *once,
+                *once,
+                ("at last", False, False),
+            ],
+            seen,
+        )
 
     def test_disconnection_is_harmless_when_reported_twice(self) -> None:
         """The second report of one loss changes and logs nothing."""
@@ -600,6 +646,7 @@ class DeliveryTests(BridgeTestCase):
     def test_backlog_is_taken_in_by_batches(self) -> None:
         """Other work of the reactor comes between the batches of a long backlog."""
         turns: list[str] = []
+        payloads = [b"%d" % number for number in range(2 * BATCH_LENGTH + 1)]
 
         def work() -> None:
             turns.append("other work")
@@ -612,7 +659,7 @@ class DeliveryTests(BridgeTestCase):
 
         def script() -> Iterator[Event]:
             yield from brief()
-            yield deliver("/one", *[b"%d" % number for number in range(2 * BATCH_LENGTH + 1)])
+            yield deliver("/one", *payloads)
             self.receive = receive
             self.reactor.advance(0)
             self.reactor.callLater(DRAIN_DELAY, work)
@@ -624,7 +671,7 @@ class DeliveryTests(BridgeTestCase):
         self.assertEqual(
             [full, "other work", full, "other work", "1 deliveries", "other work"], turns
         )
-        self.assertEqual([b"%d" % number for number in range(2001)], self.payloads())
+        self.assertEqual(payloads, self.payloads())
 
     def test_oldest_go_when_there_are_too_many(self) -> None:
         """The queue is bounded in number; what it had no room for is counted."""
@@ -730,6 +777,109 @@ class DeliveryTests(BridgeTestCase):
         self.play(first, second)
 
         self.assertEqual([b"before", b"after"], self.payloads())
+
+
+class TogetherTests(BridgeTestCase):
+    """Packets that come together."""
+
+    def calls(self) -> list[str]:
+        """Give which of paho's methods were called for the packets behind the first two."""
+        (connection,) = self.broker.connections
+        return connection.calls[2:]
+
+    def test_all_are_taken_in_without_waiting(self) -> None:
+        """What has come with a packet is not waited for, whatever it is."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield together(deliver("/one", b"a"), idle, deliver("/one", b"b"))
+            yield deliver("/one", b"c")
+
+        self.play(script)
+
+        self.assertEqual([b"a", b"b", b"c"], self.payloads())
+        self.assertEqual(["loop", *["loop_read"] * 2, "loop", "loop"], self.calls())
+
+    def test_connection_ends_when_it_is_lost_behind_a_message(self) -> None:
+        """What came before is kept, and the next attempt is made as after any loss."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield together(deliver("/one", b"a"), lose)
+
+        self.play(script, brief)
+
+        self.assertEqual([b"a"], self.payloads())
+        self.assertEqual(LinkStatus(connections=2, received_bytes=1), self.bridge.status)
+        self.assertEqual([True, False] * 2, self.changes)
+
+
+class StubSocket:
+    """A socket from which these pieces can be read, one at a time."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+        self.asked: list[int] = []
+
+    def recv(self, size: int) -> bytes:
+        self.asked.append(size)
+        if not self._pieces:
+            raise BlockingIOError
+        piece = self._pieces.pop(0)
+        assert len(piece) <= size
+        return piece
+
+
+class BufferedClientTests(SynchronousTestCase):
+    """Paho itself, reading from a stub."""
+
+    def read(self, *pieces: bytes) -> tuple[list[bytes], StubSocket]:
+        """Give the payloads that paho delivers, and the socket, when all is read."""
+        client = BufferedClient(CallbackAPIVersion.VERSION2)
+        payloads: list[bytes] = []
+        client.on_message = lambda _client, _data, message: payloads.append(bytes(message.payload))
+        stub: Any = StubSocket(*pieces)
+        client._sock = stub
+        for _ in pieces:
+            self.assertIs(client.loop_read(), MQTTErrorCode.MQTT_ERR_SUCCESS)
+            while client.has_more:
+                self.assertIs(client.loop_read(), MQTTErrorCode.MQTT_ERR_SUCCESS)
+        client._sock = None
+        return payloads, stub
+
+    def publish(self, payload: bytes) -> bytes:
+        """Give the packet of a message on `/one` at QoS 0, as it is on the wire."""
+        body = b"\x00\x04/one" + payload
+        length = bytes([len(body) % 128 + 128, len(body) // 128])
+        return b"\x30" + length + body
+
+    def test_many_packets_are_asked_for_at_once(self) -> None:
+        """Paho calls the method that we replace: four calls for each packet become one for all."""
+        sent = [b"%d" % number * 200 for number in range(9)]
+
+        payloads, stub = self.read(b"".join(map(self.publish, sent)))
+
+        self.assertEqual(sent, payloads)
+        self.assertEqual([READ_BYTES], stub.asked)
+
+    def test_packets_are_put_together_wherever_they_are_cut(self) -> None:
+        """Each division of the stream gives the same messages."""
+        stream = self.publish(b"a" * 130) + self.publish(b"b" * 131)
+        for cut in range(1, len(stream)):
+            payloads, _ = self.read(stream[:cut], stream[cut:])
+            self.assertEqual([b"a" * 130, b"b" * 131], payloads, cut)
+
+    def test_long_message_is_asked_for_as_a_whole(self) -> None:
+        """What is longer than a reading is not cut into more calls than it needs."""
+        payload = b"x" * (3 * READ_BYTES // 2)
+        body = b"\x00\x04/one" + payload
+        length = len(body)
+        head = b"\x30" + bytes([length % 128 + 128, length // 128 % 128 + 128, length >> 14])
+
+        payloads, stub = self.read(head, body)
+
+        self.assertEqual([payload], payloads)
+        self.assertIn(len(body), stub.asked)
 
 
 class PublishTests(BridgeTestCase):
@@ -1090,13 +1240,15 @@ class StandInTests(SynchronousTestCase):
         """The stand-in has no method or attribute that paho's client lacks."""
         names = [name for name in dir(FakeClient) if not name.startswith("_")]
 
-        self.assertEqual([], [name for name in names if not hasattr(Client, name)])
+        self.assertEqual([], [name for name in names if not hasattr(BufferedClient, name)])
+        self.assertIn("loop_read", names)
         self.assertIn("loop_write", names)
         self.assertIn("on_socket_register_write", names)
 
     def test_each_parameter_of_the_client_is_one_of_paho(self) -> None:
         """What the stand-in's methods take, paho's take too, in the same order."""
-        for name in ("connect", "loop", "loop_write", "disconnect", "subscribe", "publish"):
+        reading = ("loop", "loop_read", "loop_write")
+        for name in (*reading, "connect", "disconnect", "subscribe", "publish"):
             ours = list(inspect.signature(getattr(FakeClient, name)).parameters)
             theirs = list(inspect.signature(getattr(Client, name)).parameters)
 
@@ -1139,9 +1291,3 @@ class StandInTests(SynchronousTestCase):
         client = Client(*connection.arguments, **connection.options)
         client.connect_timeout = CONNECT_TIMEOUT
         self.assertEqual(CONNECT_TIMEOUT, client.connect_timeout)
-
-    def test_threads_of_the_pool_do_not_keep_the_process_alive(self) -> None:
-        """A thread that is left behind ends with the process."""
-        pool = DaemonThreadPool(minthreads=0, maxthreads=1)
-
-        self.assertTrue(pool.threadFactory(target=lambda: None).daemon)
