@@ -10,15 +10,17 @@ The first seven families are fixed by Maestro's own documentation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
 
 from maestro_exporter.notes import COMMANDS, Reason
 from maestro_exporter.snapshot import (
+    LABELS,
     ROUND_TRIP_BOUNDS,
     ExporterState,
     Histogram,
-    Process,
+    Reload,
     Run,
     Series,
     Snapshot,
@@ -48,12 +50,24 @@ class Family(NamedTuple):
     bounds: tuple[float, ...] = ()
 
 
-#: Label values, in the order of the family's label names, and the value: a number, or
-#: for families of that kind a histogram.
-Sample = tuple[tuple[str, ...], float | Histogram]
-Page = Iterable[tuple[Family, Iterable[Sample]]]
+class Samples(NamedTuple):
+    """The samples of one family, as two columns of the same length.
+
+    Attributes:
+        labels: label values, in the order of the family's label names.  Families about the
+            same things share this very object.
+        values: a number, or for families of that kind a histogram; None where there is no
+            such sample.
+    """
+
+    labels: Sequence[tuple[str, ...]]
+    values: Sequence[float | Histogram | None]
 
 
+Page = Iterable[tuple[Family, Samples]]
+
+
+_NOTHING = Samples((), ())
 _PEER = ("peer", "type")
 
 
@@ -67,16 +81,16 @@ def _counter(name: str, help_: str, *labels: str) -> Family:
 
 # ------------------------------------------------------------- the cluster
 
-#: One sample for each series; None where it has no such value.
-_OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
+#: A number for each series; None where it has no such value.
+_OF_SERIES: tuple[tuple[Family, Callable[[Series], Any]], ...] = (
     (
         _gauge("maestro_message_count", "Message count", *_PEER),
-        lambda series: series.messages,
+        attrgetter("messages"),
     ),
     (_gauge("maestro_ping", "Ping", *_PEER), lambda series: series.ping),
     (
         _gauge("maestro_connection_count", "Connection count", *_PEER),
-        lambda series: series.connections,
+        attrgetter("connections"),
     ),
     (_gauge("maestro_rate", "Rate", *_PEER), lambda series: series.rate),
     (
@@ -86,7 +100,7 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
             "or has fallen silent and is not forgotten yet (0).",
             *_PEER,
         ),
-        lambda series: series.up,
+        attrgetter("up"),
     ),
     (
         _gauge(
@@ -111,7 +125,7 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
             "in seconds.",
             *_PEER,
         ),
-        lambda series: series.latency,
+        attrgetter("latency"),
     ),
     (
         _gauge(
@@ -119,7 +133,7 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
             "Time from the last PING that was answered to its answer, in seconds.",
             *_PEER,
         ),
-        lambda series: series.round_trip,
+        attrgetter("round_trip"),
     ),
     (
         _gauge(
@@ -143,10 +157,10 @@ _OF_SERIES: tuple[tuple[Family, Callable[[Series], float | None]], ...] = (
 _OF_PROCESS = _gauge(
     "maestro_peer_info",
     "A process that is up, and who it says it is; always 1.",
-    *("peer", "type", "id", "name", "host", "group", "member", "protocol"),
+    *LABELS,
 )
 
-_OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Iterable[Sample]]], ...] = (
+_OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Samples]], ...] = (
     (
         _counter("maestro_test_success", "Test success"),
         lambda snapshot: _single(snapshot.notifications["test_success"]),
@@ -205,7 +219,9 @@ _OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Iterable[Sample]]], ...] 
             "What the current or last test run is of, as its peers announced it; always 1.",
             *("number", "iteration", "name", "script"),
         ),
-        lambda snapshot: [(snapshot.run.test, 1)] if snapshot.run and snapshot.run.test else [],
+        lambda snapshot: (
+            Samples([snapshot.run.test], [1]) if snapshot.run and snapshot.run.test else _NOTHING
+        ),
     ),
     (
         _gauge(
@@ -215,9 +231,9 @@ _OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Iterable[Sample]]], ...] 
             "direction",
         ),
         lambda snapshot: (
-            [(("sent",), snapshot.run.sent), (("received",), snapshot.run.received)]
+            _by_label({"sent": snapshot.run.sent, "received": snapshot.run.received})
             if snapshot.run
-            else []
+            else _NOTHING
         ),
     ),
     (
@@ -270,51 +286,25 @@ _OF_SNAPSHOT: tuple[tuple[Family, Callable[[Snapshot], Iterable[Sample]]], ...] 
 )
 
 
-def cluster_page(snapshot: Snapshot) -> Page:
+def cluster_page(snapshot: Snapshot) -> Iterator[tuple[Family, Samples]]:
     """Give the families that a snapshot decides; equal snapshots give equal pages."""
-    labels = [(series.peer, series.type) for series in snapshot.series]
+    series = snapshot.series
+    labels = [(each.peer, each.type) for each in series]
     for family, value_of in _OF_SERIES:
-        values = map(value_of, snapshot.series)
-        yield (
-            family,
-            [
-                (label, value)
-                for label, value in zip(labels, values, strict=True)
-                if value is not None
-            ],
-        )
-    yield (
-        _OF_PROCESS,
-        [
-            (_identity(process), 1)
-            for series in snapshot.series
-            if series.up
-            for process in series.processes
-        ],
-    )
+        yield family, Samples(labels, list(map(value_of, series)))
+    processes: list[Any] = [
+        each[: len(LABELS)] for one in series if one.up for each in one.processes
+    ]
+    yield _OF_PROCESS, Samples(processes, [1] * len(processes))
     for family, samples_of in _OF_SNAPSHOT:
         yield family, samples_of(snapshot)
-
-
-def _identity(process: Process) -> tuple[str, ...]:
-    """Give the label values of `maestro_peer_info`."""
-    return (
-        process.peer,
-        process.type,
-        process.id,
-        process.name,
-        process.host,
-        process.group,
-        process.member,
-        process.protocol,
-    )
 
 
 # ------------------------------------------------------------ the exporter
 
 _VERSIONS = ("version", "python", "twisted", "paho", "prometheus_client")
 
-_OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Iterable[Sample]]], ...] = (
+_OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Samples]], ...] = (
     (
         _gauge("maestro_up", "Whether the exporter is connected to the broker and subscribed."),
         lambda state: _single(state.broker_up),
@@ -325,7 +315,7 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Iterable[Sample]]], 
             "Versions of the exporter and of what it runs on; always 1.",
             *_VERSIONS,
         ),
-        lambda state: [(tuple(state.versions[name] for name in _VERSIONS), 1)],
+        lambda state: Samples([tuple(state.versions[name] for name in _VERSIONS)], [1]),
     ),
     (
         _gauge(
@@ -384,27 +374,46 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Iterable[Sample]]], 
         ),
         lambda state: _single(state.sent_bytes),
     ),
+    (
+        _gauge(
+            "maestro_exporter_web_config_last_reload_successful",
+            "Whether the web configuration was taken over (1) when it was last read, or was wrong "
+            "and stayed as it was (0).",
+        ),
+        lambda state: _of_reload(state, lambda reload: reload.successful),
+    ),
+    (
+        _gauge(
+            "maestro_exporter_web_config_last_reload_success_timestamp_seconds",
+            "Unix time at which the web configuration was last taken over, in seconds.",
+        ),
+        lambda state: _of_reload(state, lambda reload: reload.succeeded.unix),
+    ),
 )
 
 
-def exporter_page(state: ExporterState) -> Page:
+def exporter_page(state: ExporterState) -> Iterator[tuple[Family, Samples]]:
     """Give the families about the exporter itself."""
     for family, samples_of in _OF_EXPORTER:
         yield family, samples_of(state)
 
 
-def _single(value: float | None) -> list[Sample]:
-    return [] if value is None else [((), value)]
+def _single(value: float | None) -> Samples:
+    return Samples([()], [value])
 
 
-def _of_run(snapshot: Snapshot, value_of: Callable[[Run], float | None]) -> list[Sample]:
-    return _single(value_of(snapshot.run)) if snapshot.run is not None else []
+def _of_run(snapshot: Snapshot, value_of: Callable[[Run], float | None]) -> Samples:
+    return _single(value_of(snapshot.run)) if snapshot.run is not None else _NOTHING
 
 
-def _by_label(values: Mapping[str, float] | Mapping[str, Histogram]) -> list[Sample]:
-    return [((label,), value) for label, value in values.items()]
+def _of_reload(state: ExporterState, value_of: Callable[[Reload], float]) -> Samples:
+    return _single(value_of(state.web_config)) if state.web_config is not None else _NOTHING
 
 
-def _counted(counts: Mapping[str, int], labels: Iterable[str]) -> list[Sample]:
+def _by_label(values: Mapping[str, float] | Mapping[str, Histogram]) -> Samples:
+    return Samples([(label,) for label in values], list(values.values()))
+
+
+def _counted(counts: Mapping[str, int], labels: Iterable[str]) -> Samples:
     """Every label of the closed set is there from the start."""
-    return [((label,), counts.get(label, 0)) for label in labels]
+    return _by_label({label: counts.get(label, 0) for label in labels})

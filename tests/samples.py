@@ -44,5 +44,6 @@ def exporter_state(**fields: Any) -> ExporterState:
         "versions": dict.fromkeys(
             ("version", "python", "twisted", "paho", "prometheus_client"), "1"
         ),
+        "web_config": None,
     }
     return ExporterState(**(fresh | fields))
