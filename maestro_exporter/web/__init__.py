@@ -1,0 +1,1 @@
+"""The HTTP side: who may ask, and what is answered."""

@@ -1,0 +1,25 @@
+"""Answers in a line of text, alike wherever they are given."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+TEXT = "text/plain; charset=utf-8"
+
+#: Load balancers and supervisors ask for these, and have no credentials.
+OPEN_PATHS = (b"/-/healthy", b"/-/ready")
+
+
+def answer(request: Any, code: int, content_type: str, body: bytes) -> bytes:
+    """Set status and headers of an answer; give its body, empty for HEAD."""
+    request.setResponseCode(code)
+    request.setHeader("Content-Type", content_type)
+    request.setHeader("Content-Length", str(len(body)))
+    return b"" if request.method == b"HEAD" else body
+
+
+def answer_plainly(request: Any, code: int, text: str = "") -> bytes:
+    """Answer with a line of text; by default with the status and its name."""
+    line = text or f"{code} {HTTPStatus(code).phrase}"
+    return answer(request, code, TEXT, f"{line}\n".encode())
