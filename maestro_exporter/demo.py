@@ -21,9 +21,9 @@ from twisted.application.service import MultiService, Service
 
 from maestro_exporter import values
 from maestro_exporter.arguments import OneLineParser, argument
-from maestro_exporter.foreground import run_service
-from maestro_exporter.service import StartError, make_exporter
-from maestro_exporter.settings import load
+from maestro_exporter.foreground import log_to_standard_output, run_service
+from maestro_exporter.service import make_exporter
+from maestro_exporter.settings import StartError, load
 from maestro_exporter.simulator import Scenario, Script, SimulatedCluster
 
 START_PATIENCE = 10.0  # seconds
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     pages = f"http://localhost:{settings.listen[0].port}{settings.telemetry_path}"
     scenario = Scenario(peers=options.peers, seed=options.seed, test_seconds=60, pause_seconds=15)
     Simulation(url, scenario, pages).setServiceParent(everything)
-    return run_service(everything, settings, reactor)
+    return run_service(everything, log_to_standard_output(settings), reactor)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,8 @@ _HELP = """
 Commands:
   maestro-exporter simulate   A simulated Maestro cluster on a real broker.
   maestro-exporter demo       A broker, a simulated cluster and the exporter together.
+  maestro-exporter check-config FILE
+                              Whether a web configuration, or a file for --config, is right.
 """
 
 
@@ -34,14 +36,19 @@ def run(arguments: Sequence[str]) -> int:
         from maestro_exporter.demo import main as show
 
         return show(arguments[1:])
+    if arguments[:1] == ["check-config"]:
+        from maestro_exporter.check import main as check
+
+        return check(arguments[1:])
     return _export(arguments)
 
 
 def _export(arguments: Sequence[str]) -> int:
     from twisted.internet import reactor
 
-    from maestro_exporter.foreground import run_service
+    from maestro_exporter.foreground import FAILED_STATUS, log_to_standard_output, run_service
     from maestro_exporter.service import make_exporter
+    from maestro_exporter.settings import StartError
     from maestro_exporter.tap import Options
 
     class CommandOptions(Options):
@@ -52,4 +59,10 @@ def _export(arguments: Sequence[str]) -> int:
 
     options = CommandOptions()
     options.parseOptions(list(arguments))
-    return run_service(make_exporter(options.settings, reactor), options.settings, reactor)
+    log = log_to_standard_output(options.settings)
+    try:
+        exporter = make_exporter(options.settings, reactor, reread=lambda: options.reread(log))
+    except StartError as error:
+        sys.stderr.write(f"maestro-exporter: {error}\n")
+        return FAILED_STATUS
+    return run_service(exporter, log, reactor, exporter.reload)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import (
@@ -19,35 +19,29 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.application.service import MultiService
 from twisted.python.threadpool import ThreadPool
-from twisted.web.server import Site
 
 import maestro_exporter
-from maestro_exporter import clock, exposition, status
-from maestro_exporter.bridge import Bridge, DaemonThreadPool
+from maestro_exporter import clock, exposition
+from maestro_exporter.bridge import Bridge
 from maestro_exporter.cluster import Cluster
-from maestro_exporter.exposition import Exposition
+from maestro_exporter.garbage import GarbageCollection
 from maestro_exporter.ingest import Ingest
-from maestro_exporter.metrics import REJECTIONS
 from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
 from maestro_exporter.poller import Poller
+from maestro_exporter.reloading import FileWatch
+from maestro_exporter.rendering import MetricsPage, StatusPage
 from maestro_exporter.settings import Settings
 from maestro_exporter.snapshot import ExporterState, Moment
-from maestro_exporter.values import Address
-from maestro_exporter.web import Pages, QuietSite
+from maestro_exporter.threads import Worker, one_thread
+from maestro_exporter.web.entrance import Entrance
+from maestro_exporter.web.listening import Listener, from_systemd, on_address
+from maestro_exporter.web.pages import Pages
+from maestro_exporter.web.security import Security
+from maestro_exporter.web.server import BoundedSite
 
 SUBSCRIPTIONS = {Topic.RESPONSES: 1, Topic.NOTIFICATIONS: 2}
-
-
-class StartError(Exception):
-    """The exporter cannot start; `str()` is one line that says why."""
 
 
 def process_registry() -> CollectorRegistry:
@@ -59,24 +53,45 @@ def process_registry() -> CollectorRegistry:
     return registry
 
 
+class Exporter(MultiService):
+    """The whole exporter.
+
+    Args:
+        watch: looks at the files that can change while it runs.
+    """
+
+    def __init__(self, watch: FileWatch) -> None:
+        super().__init__()
+        watch.setServiceParent(self)
+        self.reload = watch.reload
+        """Read these files again."""
+
+
 def make_exporter(
     settings: Settings,
     reactor: Any,
     *,
-    pool: ThreadPool | None = None,
+    make_pool: Callable[[str], ThreadPool] = one_thread,
     registry: CollectorRegistry | None = None,
     now: Callable[[], Moment] = clock.now,
-) -> MultiService:
+    reread: Callable[[], object] = lambda: None,
+) -> Exporter:
     """Give the whole exporter, not started.
 
     Args:
         settings: all that can be set.
         reactor: runs it.
-        pool: runs the MQTT network loop; by default one of its own.
+        make_pool: gives a pool of one thread, by name: for the MQTT network loop, for large
+            pages, for passwords.
         registry: collectors of the process; by default prometheus_client's.
         now: gives the present moment.
+        reread: reads the configuration file again, as far as it can change while we run.
 
-    Starting it raises `StartError` when an address cannot be listened on.
+    Starting it raises `StartError` when an address cannot be listened on, or the web
+    configuration is wrong.
+
+    Raises:
+        StartError: systemd has handed over no socket, and should have.
     """
     cluster = Cluster(
         expiry=settings.peer_expiry, forget=settings.peer_forget, max_peers=settings.max_peers
@@ -96,8 +111,9 @@ def make_exporter(
         receive=ingest.receive,
         changed=link_changed,
         reactor=reactor,
-        pool=pool or DaemonThreadPool(minthreads=0, maxthreads=1, name="mqtt"),
+        pool=make_pool("mqtt"),
     )
+    garbage = GarbageCollection(lambda: now().monotonic)
     poller = Poller(
         cluster,
         bridge.publish,
@@ -105,14 +121,13 @@ def make_exporter(
         now=now,
         make_id=lambda: str(uuid.uuid4()),
         clock=reactor,
+        nothing_awaited=garbage.nothing_awaited,
     )
     versions = _versions()
     started = now()
 
     def state() -> ExporterState:
         link = bridge.status
-        rejected = Counter(ingest.rejected)
-        rejected["overload"] = link.dropped
         return ExporterState(
             started=started,
             broker=str(settings.broker),
@@ -121,90 +136,70 @@ def make_exporter(
             connection_failures=link.failures,
             received_bytes=link.received_bytes,
             sent_bytes=link.sent_bytes,
-            notes_received=ingest.received,
-            notes_sent=poller.sent,
-            notes_rejected={reason: rejected[reason] for reason in REJECTIONS},
+            # Copies: these go on counting.
+            notes_received=dict(ingest.received),
+            notes_sent=dict(poller.sent),
+            notes_rejected={**ingest.rejected, "overload": link.dropped},
             interval=settings.interval,
             expiry=settings.peer_expiry,
             forget=settings.peer_forget,
             max_peers=settings.max_peers,
             versions=versions,
+            web_config=security.last_reload,
         )
 
-    metrics = Exposition(cluster.snapshot, state, registry or process_registry())
+    def unready() -> str:
+        if not bridge.status.connected:
+            return f"not connected to the Maestro broker at {settings.broker}"
+        if not bridge.status.up:
+            return "the broker has not granted the subscriptions"
+        if cluster.snapshot().last_round is None:
+            return "the first round of requests is not over"
+        return ""
+
+    page_worker = Worker(reactor, make_pool("pages"))
+    password_worker = Worker(reactor, make_pool("passwords"))
+    security = Security(settings.web_config, password_worker.run, now)
+    shared: Any = {"in_thread": page_worker.run, "seconds": lambda: now().monotonic}
     pages = Pages(
-        metrics.render,
+        MetricsPage(
+            lambda: cluster.generation,
+            cluster.snapshot,
+            state,
+            registry or process_registry(),
+            **shared,
+        ),
         content_type=exposition.CONTENT_TYPE,
-        status=lambda: status.status(cluster.snapshot(), state(), now()),
+        status=StatusPage(cluster.snapshot, state, now, **shared),
         telemetry_path=settings.telemetry_path,
+        unready=unready,
+        max_requests=settings.max_requests,
         version=maestro_exporter.__version__,
     )
-    exporter = MultiService()
-    server = QuietSite(pages.resource(), reactor=reactor)
-    for address in settings.listen:
-        Listener(address, server, reactor, settings.telemetry_path).setServiceParent(exporter)
+
+    def files() -> list[Path]:
+        return [*security.files, *([settings.file] if settings.file is not None else [])]
+
+    def changed() -> None:
+        security.reload()
+        reread()
+
+    exporter = Exporter(FileWatch(files, changed, reactor))
+    site = BoundedSite(
+        Entrance(pages.resource(), security), reactor, access_log=settings.access_log
+    )
+    for service in (garbage, page_worker, password_worker, security):
+        service.setServiceParent(exporter)
+    if settings.systemd_socket:
+        endpoints = from_systemd(reactor)
+    else:
+        endpoints = [on_address(address, reactor) for address in settings.listen]
+    for endpoint, name in endpoints:
+        listener = Listener(endpoint, name, site, security, settings.telemetry_path)
+        listener.setServiceParent(exporter)
     bridge.setServiceParent(exporter)
     poller.setServiceParent(exporter)
     return exporter
-
-
-class Listener(Service):
-    """Serves a site on one address, from before privileges are dropped to the stop."""
-
-    log = Logger()
-
-    def __init__(self, address: Address, server: Site, reactor: Any, path: str) -> None:
-        self._address = address
-        self._server = server
-        self._reactor = reactor
-        self._path = path
-        self._port: IListeningPort | None = None
-
-    def privilegedStartService(self) -> None:
-        """Listen.
-
-        Raises:
-            StartError: the address cannot be listened on.
-        """
-        super().privilegedStartService()
-        failures: list[Failure] = []
-        listening = _endpoint(self._address, self._reactor).listen(self._server)
-        listening.addCallbacks(self._listening, failures.append)
-        if failures:
-            raise StartError(_why_not(self._address, failures[0].value)) from None
-
-    def startService(self) -> None:
-        """Listen, unless that was done already."""
-        super().startService()
-        if self._port is None:
-            self.privilegedStartService()
-
-    def stopService(self) -> Deferred[None] | None:
-        """Close the port."""
-        super().stopService()
-        port, self._port = self._port, None
-        return port.stopListening() if port is not None else None
-
-    def _listening(self, port: IListeningPort) -> None:
-        self._port = port
-        bound: Any = port.getHost()
-        self.log.info(
-            "Serving http://{address}{path}",
-            address=Address(self._address.host or "localhost", bound.port),
-            path=self._path,
-        )
-
-
-def _endpoint(address: Address, reactor: Any) -> IStreamServerEndpoint:
-    if ":" in address.host:
-        return TCP6ServerEndpoint(reactor, address.port, interface=address.host)
-    return TCP4ServerEndpoint(reactor, address.port, interface=address.host)
-
-
-def _why_not(address: Address, error: BaseException | None) -> str:
-    reason = error.socketError if isinstance(error, CannotListenError) else error
-    text = getattr(reason, "strerror", None) or str(reason)
-    return f"cannot listen on {address}: {text}; choose another with --port"
 
 
 def _versions() -> dict[str, str]:

@@ -30,19 +30,35 @@ class SettingsError(ValueError):
         super().__init__(values.one_line(message))
 
 
+class StartError(Exception):
+    """The exporter cannot start; `str()` is one line that says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that can be set.  Times are seconds."""
+    """All that can be set.  Times are seconds.
+
+    Attributes without a word here are what the options of their names say.
+
+    Attributes:
+        listen: empty where systemd hands the sockets over.
+        file: the configuration file that was read.
+    """
 
     broker: Address
     listen: tuple[Address, ...]
+    systemd_socket: bool
     telemetry_path: str
+    web_config: Path | None
+    max_requests: int
+    access_log: bool
     interval: float
     peer_expiry: float
     peer_forget: float
     max_peers: int
     log_level: str
     log_format: str
+    file: Path | None
 
 
 # ----------------------------------------------------------------- options
@@ -59,6 +75,7 @@ class Option(NamedTuple):
         parse: text to value; raises ValueError saying what is allowed.
         help: what it is, its unit, its default.
         repeatable: it may be given several times; in a variable, values are parted by spaces.
+        flag: on the command line it has no value; in a variable, that is true or false.
     """
 
     name: str
@@ -68,10 +85,12 @@ class Option(NamedTuple):
     parse: Callable[[str], Any]
     help: str
     repeatable: bool = False
+    flag: bool = False
 
 
 _PORT = "port"
 _LISTEN = "web.listen-address"
+_SYSTEMD = "web.systemd-socket"
 _CONFIG = "config"
 
 OPTIONS: tuple[Option, ...] = (
@@ -100,6 +119,42 @@ OPTIONS: tuple[Option, ...] = (
         "Where to serve the pages instead: host:port, [IPv6 address]:port or :port; "
         "may be given several times.",
         repeatable=True,
+    ),
+    Option(
+        _SYSTEMD,
+        "",
+        "MAESTRO_EXPORTER_SYSTEMD_SOCKET",
+        "false",
+        values.boolean,
+        "Serve the pages on the sockets that systemd hands over instead.",
+        flag=True,
+    ),
+    Option(
+        "web.config.file",
+        "",
+        "MAESTRO_EXPORTER_WEB_CONFIG",
+        "",
+        Path,
+        "File with TLS, users and headers, in the format of Prometheus' exporter-toolkit; "
+        "read again when it changes.",
+    ),
+    Option(
+        "web.max-requests",
+        "",
+        "MAESTRO_EXPORTER_MAX_REQUESTS",
+        "40",
+        values.integer(1, 1000),
+        "Most pages to be on their way at a time, 1 to 1000; more requests are answered with 503.  "
+        "[default: 40]",
+    ),
+    Option(
+        "web.access-log",
+        "",
+        "MAESTRO_EXPORTER_ACCESS_LOG",
+        "false",
+        values.boolean,
+        "Log each request.",
+        flag=True,
     ),
     Option(
         "web.telemetry-path",
@@ -213,7 +268,12 @@ def load(given: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Sett
     _check_order("--peer-forget", forget, "--peer-expiry", expiry)
     return Settings(
         broker=found["maestro-url"],
-        listen=_listen(sources, found),
+        listen=() if found[_SYSTEMD] else _listen(sources, found),
+        systemd_socket=found[_SYSTEMD],
+        web_config=found["web.config.file"],
+        max_requests=found["web.max-requests"],
+        access_log=found["web.access-log"],
+        file=found[_CONFIG],
         telemetry_path=found["web.telemetry-path"],
         interval=interval,
         peer_expiry=expiry,
@@ -291,6 +351,17 @@ def _file(path: Path) -> _Source:
             place = f"--{option.name} (from {variable} in {shown}:{number})"
             source[option.name] = _Given(_split(option, text), place)
     return source
+
+
+def is_settings_file(path: Path) -> bool:
+    """Tell a file of `VARIABLE="value"` lines from others, by the first line that says anything."""
+    try:
+        lines = path.read_text("utf-8-sig", "replace").split("\n")
+    except (OSError, ValueError):
+        return False
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    match = _LINE.fullmatch(first)
+    return match is not None and match[1] is not None
 
 
 #: `NAME=value`, or nothing, and a comment: quotes and escapes as in a shell.

@@ -6,22 +6,25 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
 import maestro_exporter
-from maestro_exporter import clock, logs
-from maestro_exporter.service import StartError, make_exporter
+from maestro_exporter import clock
+from maestro_exporter.logs import Log
+from maestro_exporter.service import Exporter, make_exporter
 from maestro_exporter.settings import (
     OPTIONS,
     Option,
     Settings,
     SettingsError,
+    StartError,
     load,
 )
 from maestro_exporter.values import USAGE_STATUS, one_line
@@ -31,6 +34,7 @@ class Options(usage.Options):
     """The command line; once it is parsed, `settings` are there.  Builds and starts nothing."""
 
     settings: Settings
+    log = Logger()
 
     synopsis = "[options]"
     longdesc = (
@@ -83,13 +87,32 @@ class Options(usage.Options):
         except SettingsError as error:
             raise usage.UsageError(str(error)) from None
 
+    def reread(self, log: Log | None) -> None:
+        """Read the configuration file again and take over the log level, and nothing else.
 
-def _handler(option: Option) -> Callable[[Options, str], None]:
+        Args:
+            log: gets the level; None where the log is not ours.
+        """
+        try:
+            new = load(self._given, os.environ)
+        except SettingsError as error:
+            self.log.error("The settings stay as they were: {error}", error=error)
+            return
+        if log is not None:
+            log.set_level(new.log_level)
+        if replace(new, log_level=self.settings.log_level) != self.settings:
+            self.log.warn("Other settings than the log level have changed; they take a restart")
+
+
+def _handler(option: Option) -> Callable[..., None]:
     def handle(options: Options, text: str) -> None:
         options.give(option, text)
 
-    handle.__doc__ = option.help
-    return handle
+    def handle_flag(options: Options) -> None:
+        options.give(option, "true")
+
+    handle.__doc__ = handle_flag.__doc__ = option.help
+    return handle_flag if option.flag else handle
 
 
 for _option in OPTIONS:
@@ -107,15 +130,17 @@ class _UnderTwistd(MultiService):
     signal that ended it, which a supervisor may take for a failure.
     """
 
-    def __init__(self, observer: ILogObserver | None, reactor: Any) -> None:
+    def __init__(self, exporter: Exporter, log: Log | None, reactor: Any) -> None:
         super().__init__()
-        self._observer = observer
+        exporter.setServiceParent(self)
+        self._reload = exporter.reload
+        self._log = log
         self._reactor = reactor
 
     def setServiceParent(self, parent: Any) -> None:
         """Give the application its log observer."""
-        if self._observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._observer)
+        if self._log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._log.observer)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
@@ -127,8 +152,9 @@ class _UnderTwistd(MultiService):
             raise
 
     def startService(self) -> None:
-        """Start, and make SIGTERM an ordinary end with status 0."""
+        """Start, make SIGTERM an ordinary end with status 0, and SIGHUP a reload."""
         super().startService()
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
         # Once the reactor runs: it puts its own handlers in place when it begins to.
         self._reactor.callLater(0, signal.signal, signal.SIGTERM, self._terminate)
 
@@ -143,13 +169,17 @@ def makeService(options: Options) -> IService:
     clock.run_on_monotonic_time(reactor)
     settings = options.settings
     twistd = getattr(options, "parent", None) or {}
-    service = _UnderTwistd(_observer(twistd, settings, reactor), reactor)
-    make_exporter(settings, reactor).setServiceParent(service)
-    return service
+    log = _log(twistd, settings, reactor)
+    try:
+        exporter = make_exporter(settings, reactor, reread=lambda: options.reread(log))
+    except StartError:
+        sys.tracebacklimit = 0  # the reason alone is shown
+        raise
+    return _UnderTwistd(exporter, log, reactor)
 
 
-def _observer(twistd: Any, settings: Settings, reactor: Any) -> ILogObserver | None:
-    """Give the observer for twistd's own --logfile.
+def _log(twistd: Any, settings: Settings, reactor: Any) -> Log | None:
+    """Give the log for twistd's own --logfile.
 
     None where twistd was told of another one, or where the file cannot be opened:
     then twistd makes its own, or says why not.
@@ -166,4 +196,4 @@ def _observer(twistd: Any, settings: Settings, reactor: Any) -> ILogObserver | N
             return None
         # As twistd does it for a file of its own.
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(stream.rotate))
-    return logs.observer(stream, settings.log_level, settings.log_format)
+    return Log(stream, settings.log_level, settings.log_format)

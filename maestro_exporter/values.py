@@ -74,6 +74,13 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 port = integer(0, 65535)
 
 
+def boolean(text: str) -> bool:
+    """Parse `true` or `false`."""
+    if text not in ("true", "false"):
+        raise ValueError("give true or false")
+    return text == "true"
+
+
 #: Segments that do not begin with a dot, outside /-/ and /api/, where the other pages are.
 _PATH = re.compile(r"(?!/(?:-|api)(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.logs import observer
+from maestro_exporter.logs import Log
 from maestro_exporter.settings import LOG_FORMATS, LOG_LEVELS
 
 
@@ -22,7 +23,7 @@ class LogsTestCase(SynchronousTestCase):
 
     def logger(self, level: str = "debug", form: str = "json") -> Logger:
         """Give a logger whose events go through the observer alone."""
-        return Logger("maestro", observer=observer(self.stream, level, form))
+        return Logger("maestro", observer=Log(self.stream, level, form).observer)
 
     def lines(self) -> list[str]:
         """Give the lines that were written; each must have its end."""
@@ -51,6 +52,30 @@ class LevelTests(LogsTestCase):
                 self.assertEqual(written, names[names.index(level) :], (form, level))
                 self.assertEqual(len(self.lines()), len(written))
 
+    def test_level_that_is_changed(self) -> None:
+        """From then on another level counts, for loggers that are there already too."""
+        for form in LOG_FORMATS:
+            self.stream = io.StringIO()
+            log = Log(self.stream, "info", form)
+            loggers = [Logger(name, observer=log.observer) for name in ("maestro", "us.inner")]
+            for level in ("error", "debug", "info"):
+                log.set_level(level)
+                for logger in loggers:
+                    logger.debug(f"<debug at {level}>")
+                    logger.warn(f"<warn at {level}>")
+            found = [re.findall("<.*>", line)[0] for line in self.lines()]
+            wanted = ["<debug at debug>", "<warn at debug>"] * 2 + ["<warn at info>"] * 2
+            self.assertEqual(found, wanted)
+
+    def test_levels_of_two_logs(self) -> None:
+        """Each has its own."""
+        other = io.StringIO()
+        logs = Log(self.stream, "info", "text"), Log(other, "info", "text")
+        logs[0].set_level("error")
+        for log in logs:
+            Logger("us", observer=log.observer).warn("now")
+        self.assertEqual((self.lines(), len(other.getvalue().splitlines())), ([], 1))
+
 
 class TextTests(LogsTestCase):
     """Lines for people."""
@@ -78,6 +103,12 @@ class TextTests(LogsTestCase):
         self.assertTrue(first.endswith("[maestro#critical] No page"))
         self.assertIn("\tbuiltins.ZeroDivisionError: division by zero", further)
 
+    def test_fields_are_not_shown(self) -> None:
+        """What is there for collectors is in the message as far as people need it."""
+        self.logger(form="text").info("{client} asked", client="joe", fields={"status": 200})
+        (line,) = self.lines()
+        self.assertTrue(line.endswith("[maestro#info] joe asked"))
+
     def test_event_without_a_text_gives_no_line(self) -> None:
         """There is nothing to say."""
         self.logger(form="text").emit(LogLevel.info, None)
@@ -89,7 +120,7 @@ class JsonTests(LogsTestCase):
 
     def test_line(self) -> None:
         """A line is an object with time, level, logger and message."""
-        observer(self.stream, "debug", "json")(
+        Log(self.stream, "debug", "json").observer(
             {
                 "log_time": 1700000000.25,
                 "log_level": LogLevel.warn,
@@ -105,9 +136,23 @@ class JsonTests(LogsTestCase):
             ' "message": "3 peers are down"}\n',
         )
 
+    def test_fields(self) -> None:
+        """What an event has for collectors stands behind the message, with the types it has."""
+        fields = {"client": "::1", "status": 200, "seconds": 0.25, "whole": True}
+        self.logger().info("{client} asked", **fields, fields=fields)
+        (line,) = self.objects()
+        self.assertEqual(list(line), ["time", "level", "logger", "message", *fields])
+        self.assertEqual({name: line[name] for name in fields}, fields)
+        self.assertEqual(line["message"], "::1 asked")
+
+    def test_values_of_a_message_are_no_fields(self) -> None:
+        """Only what is meant for collectors is."""
+        self.logger().info("{client} asked", client="joe")
+        self.assertEqual(list(self.objects()[0]), ["time", "level", "logger", "message"])
+
     def test_time_when_it_is_a_whole_second(self) -> None:
         """All times have milliseconds, so that they sort as text."""
-        log = observer(self.stream, "debug", "json")
+        log = Log(self.stream, "debug", "json").observer
         log({"log_time": 0.0, "log_level": LogLevel.info, "log_namespace": "us", "log_format": "x"})
         self.assertEqual(self.objects()[0]["time"], "1970-01-01T00:00:00.000Z")
 
@@ -130,7 +175,7 @@ class JsonTests(LogsTestCase):
         for text in ("café", "\udcff"):
             buffer = io.BytesIO()
             stream = io.TextIOWrapper(buffer, encoding="ascii")
-            Logger("maestro", observer=observer(stream, "info", "json")).info("{t}", t=text)
+            Logger("maestro", observer=Log(stream, "info", "json").observer).info("{t}", t=text)
             self.assertEqual(json.loads(buffer.getvalue())["message"], text)
 
     def test_one_line_for_each_event(self) -> None:
@@ -158,12 +203,12 @@ class JsonTests(LogsTestCase):
         """Each line is flushed: whoever follows the log sees the last one."""
         buffer = io.BytesIO()
         stream = io.TextIOWrapper(io.BufferedWriter(Raw(buffer)), encoding="utf-8")
-        Logger("maestro", observer=observer(stream, "info", "json")).info("now")
+        Logger("maestro", observer=Log(stream, "info", "json").observer).info("now")
         self.assertIn(b'"message": "now"}\n', buffer.getvalue())
 
     def test_event_in_the_old_form(self) -> None:
         """What code of Twisted still logs in its old way is a line, too."""
-        publisher = LogPublisher(observer(self.stream, "info", "json"))
+        publisher = LogPublisher(Log(self.stream, "info", "json").observer)
         publisher(
             {
                 "log_time": 0.0,

@@ -5,32 +5,41 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import re
+import signal
 import sys
+import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import bcrypt
 import treq
 from prometheus_client import CollectorRegistry
 from treq.testing import RequestTraversalAgent
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import ILogObserver, LogEvent, Logger, LogPublisher, formatEvent
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 import maestro_exporter
-from maestro_exporter import clock, demo, foreground, main, service, tap
+from maestro_exporter import check, clock, demo, foreground, garbage, main, service, tap
 from maestro_exporter.bridge import KEEPALIVE, STOP_PATIENCE, Bridge, LinkStatus
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.exposition import CONTENT_TYPE
-from maestro_exporter.foreground import run_service
+from maestro_exporter.foreground import log_to_standard_output, run_service
+from maestro_exporter.garbage import GarbageCollection
 from maestro_exporter.ingest import Ingest
+from maestro_exporter.logs import Log
 from maestro_exporter.notes import (
     MAX_PAYLOAD_BYTES,
     Role,
@@ -39,17 +48,23 @@ from maestro_exporter.notes import (
     encode,
 )
 from maestro_exporter.poller import Poller
-from maestro_exporter.service import Listener, StartError, make_exporter, process_registry
-from maestro_exporter.settings import OPTIONS, Settings, load
+from maestro_exporter.reloading import PERIOD, FileWatch
+from maestro_exporter.service import Exporter, make_exporter, process_registry
+from maestro_exporter.settings import OPTIONS, Settings, StartError, load
 from maestro_exporter.simulator import cli
 from maestro_exporter.snapshot import Moment
+from maestro_exporter.threads import Worker
 from maestro_exporter.values import Address
-from maestro_exporter.web import QuietSite
+from maestro_exporter.web.listening import Listener, on_address
+from maestro_exporter.web.security import Security
+from maestro_exporter.web.server import BoundedSite
+from tests import fakes
 from tests.fakes import FakePool
 from tests.samples import stats_response
 from tests.servers import Samples, parse_samples
 
 DEFAULTS = load({}, {})
+NOTHING_RUNS = dict.fromkeys(("mqtt", "pages", "passwords"), (False, 0))
 
 
 class FakePort:
@@ -93,7 +108,8 @@ class FakeReactor(MemoryReactorClock):
         if (interface, port) in self.taken:
             raise self.taken[interface, port]
         super().listenTCP(port, factory, backlog, interface)
-        self.ports[interface, port] = FakePort(interface or "0.0.0.0", port or self.FREE_PORT)
+        bound = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(interface, interface)
+        self.ports[interface, port] = FakePort(bound, port or self.FREE_PORT)
         return self.ports[interface, port]
 
     def callFromThread(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
@@ -101,11 +117,22 @@ class FakeReactor(MemoryReactorClock):
 
 
 class ExporterTestCase(SynchronousTestCase):
-    """What the tests of the exporter share: a reactor and a pool that do nothing real."""
+    """What the tests of the exporter share: a reactor and pools that do nothing real."""
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
-        self.pool = FakePool()
+        self.pools: dict[str, FakePool] = {}
+        self.agents: list[RequestTraversalAgent] = []
+        self.collector: list[str] = []  # what was done with Python's garbage collector
+        stand_in = SimpleNamespace(
+            get_threshold=lambda: (1, 2, 3),
+            set_threshold=lambda *_: self.collector.append("set"),
+            freeze=lambda: self.collector.append("freeze"),
+            unfreeze=lambda: self.collector.append("unfreeze"),
+            collect=lambda: self.collector.append("collect"),
+        )
+        self.patch(garbage, "gc", stand_in)
+        self.reread = 0  # times that the settings were
         self.log: list[str] = []
 
         @implementer(ILogObserver)
@@ -114,38 +141,75 @@ class ExporterTestCase(SynchronousTestCase):
 
         self.patch(Listener, "log", Logger("test", observer=observe))
 
-    def make(self, *listen: Address, **settings: Any) -> MultiService:
+    def make_pool(self, name: str) -> Any:
+        assert name not in self.pools, "a pool is not shared"
+        self.pools[name] = FakePool()
+        return self.pools[name]
+
+    def has_read_settings(self) -> None:
+        self.reread += 1
+
+    def make(self, *listen: Address, **settings: Any) -> Exporter:
         """Give the exporter for these addresses and settings, not started."""
         if listen:
             settings["listen"] = listen
-        pool: Any = self.pool
         return make_exporter(
-            replace(DEFAULTS, **settings), self.reactor, pool=pool, registry=CollectorRegistry()
+            replace(DEFAULTS, **settings),
+            self.reactor,
+            make_pool=self.make_pool,
+            registry=CollectorRegistry(),
+            reread=self.has_read_settings,
         )
 
-    def start(self, *listen: Address, **settings: Any) -> MultiService:
+    def start(self, *listen: Address, **settings: Any) -> Exporter:
         """Give the exporter, started as a program starts it."""
         exporter = self.make(*listen, **settings)
         exporter.privilegedStartService()
         exporter.startService()
         return exporter
 
+    def in_pools(self) -> dict[str, tuple[bool, int]]:
+        """Give of each pool whether it runs, and how much waits there."""
+        return {name: (pool.running, pool.waiting) for name, pool in self.pools.items()}
+
+    def file(self, text: str) -> Path:
+        """Give a file with this content, which lasts for the test."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name, "file")
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def hear_threads(self) -> None:
+        """Let the reactor hear what threads have done, and clients what it sends then."""
+        calls, self.reactor.from_threads = self.reactor.from_threads, []
+        for call in calls:
+            call()
+        for agent in self.agents:
+            agent.flush()
+
     def end_thread(self) -> None:
         """Let the network thread end, and the reactor hear of it."""
-        self.pool.run(instead=lambda: None)
-        for call in self.reactor.from_threads:
-            call()
+        self.pools["mqtt"].run(instead=lambda: None)
+        self.hear_threads()
 
     def site(self) -> Any:
         """Give the HTTP server that listens."""
         return self.reactor.tcpServers[0][1]
 
+    def ask(self, target: bytes, **headers: str) -> Deferred[Any]:
+        """Ask the site that listens; give what fires with the response."""
+        self.agents.append(RequestTraversalAgent(self.site().resource))
+        responding: Deferred[Any] = self.agents[-1].request(
+            b"GET",
+            b"http://exporter.test" + target,
+            Headers({name.replace("_", "-"): [value] for name, value in headers.items()}),
+        )
+        return responding
+
     def get(self, target: bytes) -> tuple[Any, str]:
         """Give the response of the site that listens, and its body."""
-        agent = RequestTraversalAgent(self.site().resource)
-        response: Any = self.successResultOf(
-            agent.request(b"GET", b"http://exporter.test" + target)
-        )
+        response = self.successResultOf(self.ask(target))
         return response, self.successResultOf(treq.content(response)).decode()
 
 
@@ -170,7 +234,7 @@ class ListenTests(ExporterTestCase):
             ("::1", "::1"),
             ("::", "::"),
         ):
-            self.reactor = FakeReactor()
+            self.reactor, self.pools = FakeReactor(), {}
             self.start(Address(host, 7))
             self.assertEqual(self.listens(), [(interface, 7)])
 
@@ -180,20 +244,21 @@ class ListenTests(ExporterTestCase):
         self.assertEqual(self.listens(), [("127.0.0.1", 7), ("::1", 7), ("", 8)])
         sites = {id(server[1]) for server in self.reactor.tcpServers}
         self.assertEqual(len(sites), 1)
-        self.assertIsInstance(self.site(), QuietSite)
+        self.assertIsInstance(self.site(), BoundedSite)
 
     def test_nothing_when_not_started(self) -> None:
         """Making the exporter does nothing outside."""
         self.make()
         self.assertEqual(self.listens(), [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual((self.pool.running, self.pool.waiting), (False, 0))
+        self.assertEqual(self.in_pools(), NOTHING_RUNS)
+        self.assertEqual(self.collector, [])
 
     def test_listening_when_privileges_are_not_dropped_yet(self) -> None:
         """Low ports can be taken; all else waits for the start proper."""
         self.make().privilegedStartService()
         self.assertEqual(self.listens(), [("", 9120)])
-        self.assertEqual((self.pool.running, self.pool.waiting), (False, 0))
+        self.assertEqual(self.in_pools(), NOTHING_RUNS)
 
     def test_listening_when_only_started(self) -> None:
         """Who starts without the privileged step is served as well, and once."""
@@ -206,9 +271,10 @@ class ListenTests(ExporterTestCase):
         self.assertEqual(len(self.reactor.tcpServers), 1)
 
     def test_log_says_where_pages_are(self) -> None:
-        """The line is a link that can be followed, with the port that was really taken."""
+        """The line is a link that can be followed, with what was really taken."""
         self.start(
             Address("", 0),
+            Address("::", 6),
             Address("192.0.2.1", 7),
             Address("::1", 8),
             Address("localhost", 9),
@@ -218,9 +284,10 @@ class ListenTests(ExporterTestCase):
             self.log,
             [
                 f"Serving http://localhost:{FakeReactor.FREE_PORT}/m",
+                "Serving http://localhost:6/m",
                 "Serving http://192.0.2.1:7/m",
                 "Serving http://[::1]:8/m",
-                "Serving http://localhost:9/m",
+                "Serving http://127.0.0.1:9/m",
             ],
         )
 
@@ -262,7 +329,7 @@ class CannotListenTests(ExporterTestCase):
         exporter = self.make(Address("", 7), Address("", 8))
         error = self.assertRaises(StartError, exporter.privilegedStartService)
         self.assertIn("cannot listen on :8: ", str(error))
-        self.assertEqual((self.pool.running, self.pool.waiting), (False, 0))
+        self.assertEqual(self.in_pools(), NOTHING_RUNS)
 
     def test_error_when_started_without_the_privileged_step(self) -> None:
         """It is the same error."""
@@ -280,7 +347,7 @@ class StopTests(ExporterTestCase):
     """How the exporter stops."""
 
     def test_everything_ends_when_stopped(self) -> None:
-        """Ports are closed, timers are gone, the pool is stopped; stopping waits for all that."""
+        """Ports are closed, timers are gone, pools are stopped; stopping waits for all that."""
         exporter = self.start(Address("", 7), Address("::1", 8))
         stopped: Any = exporter.stopService()
         ports = [port.closed for port in self.reactor.ports.values()]
@@ -292,8 +359,22 @@ class StopTests(ExporterTestCase):
             closed.callback(None)
         self.successResultOf(stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertFalse(self.pool.running)
+        self.assertEqual(self.in_pools(), NOTHING_RUNS)
         self.assertFalse(any(part.running for part in exporter))
+        self.assertEqual(self.collector, ["freeze", "set", "set", "unfreeze"])
+
+    def test_threads_that_are_busy_are_left_behind(self) -> None:
+        """A page or a password that is being made or checked does not hold up the end."""
+        path = self.file(USERS)
+        exporter = self.start(web_config=path)
+        self.ask(b"/metrics", Accept_Encoding="gzip", Authorization=JOE)
+        stopped: Any = exporter.stopService()
+        self.end_thread()
+        self.reactor.ports["", 9120].closed.callback(None)  # type: ignore[union-attr]
+        self.successResultOf(stopped)
+        self.assertEqual(
+            self.in_pools(), {"mqtt": (False, 0), "pages": (False, 0), "passwords": (True, 1)}
+        )
 
     def test_thread_is_left_behind_when_it_does_not_end(self) -> None:
         """Stopping the bridge takes no longer than its patience, which is no error."""
@@ -310,7 +391,9 @@ class StopTests(ExporterTestCase):
 
     def test_port_is_closed_once_when_stopped_twice(self) -> None:
         """The second time, there is no port."""
-        listener = Listener(Address("", 7), QuietSite(Any), self.reactor, "/m")
+        security = Security(None, lambda _: Deferred(), clock.now)
+        site: Any = object()
+        listener = Listener(*on_address(Address("", 7), self.reactor), site, security, "/m")
         listener.startService()
         self.assertIsNot(listener.stopService(), None)
         self.assertIs(listener.stopService(), None)
@@ -332,7 +415,13 @@ class FakeBridge(Service):
         self.joints = joints
         self.published: list[str] = []
         self.status = LinkStatus(
-            up=True, connections=2, failures=3, received_bytes=4, sent_bytes=5, dropped=6
+            connected=True,
+            up=True,
+            connections=2,
+            failures=3,
+            received_bytes=4,
+            sent_bytes=5,
+            dropped=6,
         )
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
@@ -340,25 +429,22 @@ class FakeBridge(Service):
         return True
 
 
-class WiringTests(ExporterTestCase):
-    """What goes from part to part, in a whole exporter whose bridge leads nowhere."""
+class WiredTestCase(ExporterTestCase):
+    """What the tests of a whole exporter share whose bridge leads nowhere."""
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(service, "Bridge", FakeBridge)
         self.at = 1000.0
 
-    def start(self, *listen: Address, **settings: Any) -> MultiService:
-        pool: Any = self.pool
-        exporter = make_exporter(
+    def make(self, *listen: Address, **settings: Any) -> Exporter:
+        return make_exporter(
             replace(DEFAULTS, **settings),
             self.reactor,
-            pool=pool,
+            make_pool=self.make_pool,
             now=lambda: Moment(self.at, self.at + 1e9),
+            reread=self.has_read_settings,
         )
-        exporter.privilegedStartService()
-        exporter.startService()
-        return exporter
 
     def hear(self, *hosts: str) -> None:
         """Let a worker on each host answer STATS."""
@@ -388,6 +474,10 @@ class WiringTests(ExporterTestCase):
     def value(self, name: str, **labels: str) -> float | None:
         return self.samples().get((name, frozenset(labels.items())))
 
+
+class WiringTests(WiredTestCase):
+    """What goes from part to part."""
+
     def test_bridge_is_told_what_to_connect_to(self) -> None:
         """The broker is that of the settings; results are heard with QoS 2, answers with 1."""
         self.start(broker=Address("broker.test", 1884))
@@ -395,7 +485,7 @@ class WiringTests(ExporterTestCase):
         self.assertEqual(
             FakeBridge.made.subscriptions, {"/mpt/maestro": 1, "/mpt/notifications": 2}
         )
-        self.assertIs(FakeBridge.made.joints["pool"], self.pool)
+        self.assertIs(FakeBridge.made.joints["pool"], self.pools["mqtt"])
         self.assertEqual(FakeBridge.made.joints["longest"], MAX_PAYLOAD_BYTES)
         self.assertIs(FakeBridge.made.joints["reactor"], self.reactor)
 
@@ -458,6 +548,18 @@ class WiringTests(ExporterTestCase):
         FakeBridge.made.joints["changed"](True)
         self.assertEqual(FakeBridge.made.published, ["/mpt/peer", "/mpt/daemon", "/mpt/peer"])
         self.assertEqual(self.value("maestro_exporter_rounds_total"), 1.0)
+
+    def test_garbage_is_collected_before_a_round(self) -> None:
+        """Not while answers are awaited; and only after a while."""
+        self.start(interval=5.0)
+        FakeBridge.made.joints["changed"](True)
+        self.collector.clear()
+        for after, before_round, with_round in ((5.0, 0, 0), (garbage.PERIOD, 0, 1), (601.0, 1, 1)):
+            self.at = 1000.0 + after
+            self.reactor.advance(4.0)
+            self.assertEqual(self.collector, ["collect"] * before_round)
+            self.reactor.advance(1.0)
+            self.assertEqual(self.collector, ["collect"] * with_round)
 
     def test_link_that_goes_down_begins_no_round(self) -> None:
         """There is nobody to ask."""
@@ -530,18 +632,271 @@ class WiringTests(ExporterTestCase):
         self.assertTrue({"process_start_time_seconds", "python_info"} <= names, names)
 
 
+class ReadyTests(WiredTestCase):
+    """What has to be true before a supervisor may take the exporter for ready."""
+
+    def ready(self) -> tuple[int, str]:
+        response, text = self.get(b"/-/ready")
+        return response.code, text
+
+    def link(self, *, connected: bool, up: bool) -> None:
+        FakeBridge.made.status = LinkStatus(connected=connected, up=up)
+
+    def test_without_a_connection(self) -> None:
+        """The broker is named, so that whoever reads it knows where to look."""
+        self.start(broker=Address("broker.test", 1884))
+        self.link(connected=False, up=False)
+        self.assertEqual(
+            self.ready(),
+            (
+                503,
+                "maestro-exporter is not ready: "
+                "not connected to the Maestro broker at broker.test:1884.\n",
+            ),
+        )
+
+    def test_without_subscriptions(self) -> None:
+        """A broker that accepts and grants nothing gives no data."""
+        self.start()
+        self.link(connected=True, up=False)
+        self.assertEqual(
+            self.ready(),
+            (
+                503,
+                "maestro-exporter is not ready: the broker has not granted the subscriptions.\n",
+            ),
+        )
+
+    def test_without_a_complete_round(self) -> None:
+        """Before the answers to the first round are in, the page shows a cluster of nobody."""
+        self.start(interval=5.0)
+        FakeBridge.made.joints["changed"](True)
+        reason = "the first round of requests is not over"
+        self.assertEqual(self.ready(), (503, f"maestro-exporter is not ready: {reason}.\n"))
+        self.at += 4.0
+        self.reactor.advance(4.0)
+        self.assertEqual(self.ready()[0], 503)
+
+    def test_ready(self) -> None:
+        """From the first complete round on it is, whether or not anybody has answered."""
+        self.start(interval=5.0)
+        FakeBridge.made.joints["changed"](True)
+        self.at += 5.0
+        self.reactor.advance(5.0)
+        self.assertEqual(self.ready(), (200, "maestro-exporter is ready.\n"))
+
+    def test_no_longer_ready(self) -> None:
+        """What is shown without a broker is getting old."""
+        self.test_ready()
+        self.link(connected=False, up=False)
+        self.assertEqual(self.ready()[0], 503)
+
+
+#: A web configuration whose user joe has the password secret.
+USERS = f"basic_auth_users:\n  joe: {bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n"
+JOE = f"Basic {b64encode(b'joe:secret').decode()}"
+
+
+class WebConfigTests(WiredTestCase):
+    """A file that says who may ask, and what comes of its changes."""
+
+    RELOADS = (
+        "maestro_exporter_web_config_last_reload_successful",
+        "maestro_exporter_web_config_last_reload_success_timestamp_seconds",
+    )
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.logged = fakes.Log(self)
+
+    def reloads(self) -> list[float | None]:
+        """Give what the page says of the file."""
+        return [self.value(name) for name in self.RELOADS]
+
+    def test_no_metrics_without_a_file(self) -> None:
+        """A file that is not there was not read; the families are there, for who looks for them."""
+        self.start().reload()
+        self.assertEqual(self.reloads(), [None, None])
+        for name in self.RELOADS:
+            self.assertIn(f"# TYPE {name} gauge\n", self.get(b"/metrics")[1])
+
+    def test_metrics_of_a_file(self) -> None:
+        """They say how it went last, and when it went well last."""
+        path = self.file("http_server_config:\n  http2: true\n")
+        exporter = self.start(web_config=path)
+        seen = [self.reloads()]
+        for self.at, text in ((1001.0, "nonsense"), (1002.0, "{}"), (1003.5, "")):
+            path.write_text(text, encoding="utf-8")
+            exporter.reload()
+            seen.append(self.reloads())
+        self.assertEqual(
+            seen,
+            [
+                [1.0, 1000001000.0],
+                [0.0, 1000001000.0],
+                [1.0, 1000001002.0],
+                [1.0, 1000001003.5],
+            ],
+        )
+        (line,) = self.logged.lines(LogLevel.error)
+        self.assertIn(f"The web configuration stays as it was: {path}:1: give a mapping", line)
+
+    def test_what_the_file_says_holds(self) -> None:
+        """From the start on, and after a change for the next request."""
+        path = self.file("http_server_config:\n  headers: {X-Frame-Options: deny}\n")
+        exporter = self.start(web_config=path)
+        seen = [self.get(b"/")[0].headers.getRawHeaders("X-Frame-Options")]
+        path.write_text("http_server_config:\n  headers: {X-Frame-Options: sameorigin}\n")
+        exporter.reload()
+        seen.append(self.get(b"/")[0].headers.getRawHeaders("X-Frame-Options"))
+        self.assertEqual(seen, [["deny"], ["sameorigin"]])
+
+    def test_passwords_are_given_to_their_pool(self) -> None:
+        """The answer comes when the password is checked, which holds up no page."""
+        self.start(web_config=self.file(USERS))
+        self.assertEqual(self.get(b"/metrics")[0].code, 401)
+        asked = self.ask(b"/metrics", Authorization=JOE)
+        self.assertEqual(self.in_pools()["passwords"], (True, 1))
+        self.assertEqual(self.in_pools()["pages"], (True, 0))
+        self.pools["passwords"].run()
+        self.assertNoResult(asked)
+        self.hear_threads()
+        self.assertEqual(self.successResultOf(asked).code, 200)
+
+    def test_supervisors_need_no_password(self) -> None:
+        """They ask for nothing that is worth one."""
+        self.start(web_config=self.file(USERS))
+        self.assertEqual(self.get(b"/-/healthy")[0].code, 200)
+        self.assertEqual(self.get(b"/-/ready")[0].code, 503)
+
+    def test_wrong_file(self) -> None:
+        """It is why the exporter cannot start, and nothing listens before that is known."""
+        path = self.file("tls_server_config: 1\n")
+        for start in ("privilegedStartService", "startService"):
+            self.pools = {}
+            error = self.assertRaises(StartError, getattr(self.make(web_config=path), start))
+            self.assertEqual(
+                str(error), f"--web.config.file: {path}:1: tls_server_config: give a mapping"
+            )
+            self.assertEqual(self.reactor.ports, {})
+
+    def test_changes_are_noticed(self) -> None:
+        """Whichever of the files has changed, all are read, once it is the same for a while."""
+        web, settings = self.file("{}"), self.file("")
+        self.start(web_config=web, file=settings)
+        self.reactor.pump([PERIOD] * 3)
+        self.assertEqual(self.reread, 0)
+        for times, path in enumerate((web, settings), 1):
+            self.at += 10.0
+            path.write_text("# changed\n", encoding="utf-8")
+            self.reactor.advance(PERIOD)
+            self.assertEqual(self.reread, times - 1)
+            self.reactor.pump([PERIOD] * 3)
+            self.assertEqual(self.reread, times)
+            self.assertEqual(self.reloads(), [1.0, self.at + 1e9])
+
+    def test_reload(self) -> None:
+        """All files are read whether or not they have changed, wherever they are."""
+        exporter = self.start(web_config=self.file("{}"))
+        self.at += 10.0
+        exporter.reload()
+        self.assertEqual((self.reread, self.reloads()[1]), (1, self.at + 1e9))
+        self.reactor.pump([PERIOD] * 3)
+        self.assertEqual(self.reread, 1)
+
+    def test_settings_are_read_again_without_a_web_configuration(self) -> None:
+        """Neither file needs the other."""
+        self.start().reload()
+        self.assertEqual(self.reread, 1)
+
+    def test_settings_are_read_again_when_the_web_configuration_is_wrong(self) -> None:
+        """One error does not hide what else has changed."""
+        path = self.file("{}")
+        exporter = self.start(web_config=path)
+        path.write_text("nonsense", encoding="utf-8")
+        exporter.reload()
+        self.assertEqual(self.reread, 1)
+
+
 class PartsTests(ExporterTestCase):
     """How the parts are joined."""
 
     def test_parts(self) -> None:
-        """The exporter is a listener for each address, the bridge and the poller."""
+        """What listens comes behind what it needs, and before what needs no privilege."""
         kinds = [type(part) for part in self.make(Address("", 7), Address("", 8))]
-        self.assertEqual(kinds, [Listener, Listener, Bridge, Poller])
+        self.assertEqual(
+            kinds,
+            [
+                *(FileWatch, GarbageCollection, Worker, Worker, Security),
+                *(Listener, Listener, Bridge, Poller),
+            ],
+        )
 
-    def test_network_loop_is_given_to_the_pool(self) -> None:
-        """It is the only thing that runs in a thread."""
+    def test_network_loop_is_given_to_its_pool(self) -> None:
+        """It is the only thing that runs in a thread when nobody asks."""
         self.start()
-        self.assertEqual((self.pool.running, self.pool.waiting), (True, 1))
+        self.assertEqual(
+            self.in_pools(), {"mqtt": (True, 1), "pages": (True, 0), "passwords": (True, 0)}
+        )
+
+    def test_small_pages_take_no_thread(self) -> None:
+        """Nor does what is not compressed."""
+        self.start()
+        for target in (b"/metrics", b"/api/v1/status", b"/", b"/-/ready"):
+            self.get(target)
+        self.assertEqual(self.in_pools()["pages"], (True, 0))
+
+    def test_compression_is_given_to_the_pool_of_pages(self) -> None:
+        """The answer comes when that is done."""
+        self.start()
+        asked = [
+            self.ask(target, Accept_Encoding="gzip") for target in (b"/metrics", b"/api/v1/status")
+        ]
+        self.assertEqual(
+            self.in_pools(), {"mqtt": (True, 1), "pages": (True, 2), "passwords": (True, 0)}
+        )
+        for each in asked:
+            self.pools["pages"].run()
+            self.assertNoResult(each)
+            self.hear_threads()
+            response = self.successResultOf(each)
+            self.assertEqual(response.code, 200)
+            self.assertEqual(response.headers.getRawHeaders("Content-Encoding"), ["gzip"])
+
+    def test_pages_on_their_way_are_limited_by_the_settings(self) -> None:
+        """Who comes beyond --web.max-requests is to come again."""
+        self.start(max_requests=2)
+        for _ in range(2):
+            self.assertNoResult(self.ask(b"/metrics", Accept_Encoding="gzip"))
+        self.assertEqual(self.get(b"/metrics")[0].code, 503)
+        self.pools["pages"].run()
+        self.hear_threads()
+        self.assertEqual(self.get(b"/metrics")[0].code, 200)
+
+    def test_requests_are_logged_if_the_settings_say_so(self) -> None:
+        """By default they are not."""
+        for wanted in (False, True):
+            self.reactor, self.pools = FakeReactor(), {}
+            self.start(access_log=wanted)
+            log = fakes.Log(self)
+            protocol = self.site().buildProtocol(None)
+            protocol.makeConnection(StringTransport())
+            protocol.dataReceived(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+            lines = [line for line in log.lines() if "GET /-/healthy 200" in line]
+            self.assertEqual(len(lines), wanted)
+
+    def test_sockets_of_systemd(self) -> None:
+        """The addresses are none then; and if there are no sockets, that is why it cannot start."""
+        self.patch(os, "environ", {})
+        error = self.assertRaises(StartError, self.make, systemd_socket=True, listen=())
+        self.assertIn("--web.systemd-socket: systemd has handed over no socket", str(error))
+
+    def test_sockets_of_systemd_are_listened_on(self) -> None:
+        """One listener for each that is handed over."""
+        endpoints = [on_address(Address("", port), self.reactor) for port in (7, 8)]
+        self.patch(service, "from_systemd", lambda reactor: endpoints)
+        self.start(systemd_socket=True, listen=())
+        self.assertEqual(list(self.reactor.ports), [("", 7), ("", 8)])
 
     def test_metrics(self) -> None:
         """The page is served where the settings say, and shows what is in force."""
@@ -552,8 +907,8 @@ class PartsTests(ExporterTestCase):
         for pattern in (
             r'(?m)^maestro_exporter_build_info\{.*\bversion="'
             + re.escape(maestro_exporter.__version__)
-            + r'".*\} 1\.0$',
-            r"(?m)^maestro_up 0\.0$",
+            + r'".*\} 1$',
+            r"(?m)^maestro_up 0$",
             r"(?m)^maestro_exporter_poll_interval_seconds 5\.0$",
             r"(?m)^maestro_exporter_peer_expiry_seconds 20\.0$",
         ):
@@ -575,15 +930,15 @@ class PartsTests(ExporterTestCase):
         self.assertIs(self.site().reactor, self.reactor)
 
     def test_timers_run_on_the_reactor(self) -> None:
-        """The poller's two timers are the only ones."""
+        """The poller's two timers and that of the files are the only ones."""
         self.start()
-        self.assertEqual(len(self.reactor.getDelayedCalls()), 2)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 3)
 
     def test_rounds_go_on_when_the_broker_is_away(self) -> None:
         """A poller that cannot publish keeps trying; nothing fails."""
         self.start(interval=5.0, peer_expiry=15.0)
         self.reactor.pump([1.0] * 30)
-        self.assertEqual(len(self.reactor.getDelayedCalls()), 2)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 3)
         self.assertEqual(self.get(b"/metrics")[0].code, 200)
 
     def test_promises_about_the_link(self) -> None:
@@ -646,6 +1001,8 @@ class RunServiceTests(SynchronousTestCase):
         self.patch(sys, "stderr", self.stderr)
         self.observers: list[ILogObserver] = []
         self.options: dict[str, bool] = {}
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        self.log = Log(io.StringIO(), "info", "text")
         beginner = SimpleNamespace(beginLoggingTo=self.begin)
         self.patch(foreground, "globalLogBeginner", beginner)
 
@@ -662,7 +1019,7 @@ class RunServiceTests(SynchronousTestCase):
     def test_status_when_it_ran(self) -> None:
         """The service starts with the reactor, stops before it shuts down, and the status is 0."""
         recorder = Recorder()
-        self.assertEqual(run_service(recorder, DEFAULTS, self.reactor), 0)
+        self.assertEqual(run_service(recorder, self.log, self.reactor), 0)
         self.assertTrue(self.reactor.hasRun)
         self.assertEqual(recorder.steps, ["privileged start", "start"])
         self.shut_down()
@@ -672,7 +1029,7 @@ class RunServiceTests(SynchronousTestCase):
     def test_status_when_it_cannot_start(self) -> None:
         """The reason is one line on standard error, the status is 1, and nothing runs."""
         recorder = Recorder(StartError("no room; make some"))
-        self.assertEqual(run_service(recorder, DEFAULTS, self.reactor), 1)
+        self.assertEqual(run_service(recorder, self.log, self.reactor), 1)
         self.assertFalse(self.reactor.hasRun)
         self.assertEqual(recorder.steps, ["privileged start"])
         self.assertEqual(self.stderr.getvalue(), "maestro-exporter: no room; make some\n")
@@ -681,13 +1038,13 @@ class RunServiceTests(SynchronousTestCase):
     def test_defect_is_not_hidden(self) -> None:
         """What is no reason not to start is shown as it is."""
         recorder = Recorder(ZeroDivisionError())
-        self.assertRaises(ZeroDivisionError, run_service, recorder, DEFAULTS, self.reactor)
+        self.assertRaises(ZeroDivisionError, run_service, recorder, self.log, self.reactor)
 
     def test_timers_do_not_follow_the_wall_clock(self) -> None:
         """The reactor runs on the clock that never steps, before anything is started."""
         seen: list[object] = []
         run_service(
-            Recorder(look=lambda: seen.append(self.reactor.seconds)), DEFAULTS, self.reactor
+            Recorder(look=lambda: seen.append(self.reactor.seconds)), self.log, self.reactor
         )
         self.assertEqual(seen, [time.monotonic])
         self.assertIs(self.reactor.seconds, time.monotonic)
@@ -695,20 +1052,64 @@ class RunServiceTests(SynchronousTestCase):
     def test_timers_are_due_by_the_clock_that_never_steps(self) -> None:
         """What a service schedules when it starts is due so long after the monotonic now."""
         self.patch(clock, "time", SimpleNamespace(monotonic=lambda: 1e6))
-        run_service(Recorder(look=lambda: self.reactor.callLater(7.0, int)), DEFAULTS, self.reactor)
+        run_service(Recorder(look=lambda: self.reactor.callLater(7.0, int)), self.log, self.reactor)
         (timer,) = self.reactor.getDelayedCalls()
         self.assertEqual(timer.getTime(), 1e6 + 7.0)
 
     def test_log_lines(self) -> None:
         """Lines go to standard output in the form and from the level that is set."""
         settings = replace(DEFAULTS, log_level="warn", log_format="json")
-        run_service(Recorder(), settings, self.reactor)
+        run_service(Recorder(), log_to_standard_output(settings), self.reactor)
         (observer,) = self.observers
         log = Logger("test", observer=observer)
         log.info("less")
         log.warn("more")
         self.assertRegex(self.stdout.getvalue(), r'\A\{.*"message": "more"\}\n\Z')
         self.assertEqual(self.options, {"redirectStandardIO": False})
+
+    def test_log_lines_that_the_terminal_cannot_show(self) -> None:
+        """They are escaped, and not lost."""
+        buffer = io.BytesIO()
+        self.patch(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+        Logger("test", observer=log_to_standard_output(DEFAULTS).observer).info("caf\xe9")
+        self.assertTrue(buffer.getvalue().endswith(b"caf\\xe9\n"))
+
+    def hang_up(self) -> None:
+        """Do what SIGHUP does, up to where the reactor takes over."""
+        handler: Any = signal.getsignal(signal.SIGHUP)
+        handler(signal.SIGHUP, None)
+
+    def test_reload(self) -> None:
+        """SIGHUP reloads, in the reactor thread, each time."""
+        reloads: list[str] = []
+        run_service(Recorder(), self.log, self.reactor, lambda: reloads.append("reload"))
+        self.assertEqual((reloads, self.reactor.from_threads), ([], []))
+        self.hang_up()
+        self.hang_up()
+        self.assertEqual(reloads, [])
+        for call in self.reactor.from_threads:
+            call()
+        self.assertEqual(reloads, ["reload"] * 2)
+
+    def test_nothing_to_reload(self) -> None:
+        """SIGHUP ends nothing then."""
+        run_service(Recorder(), self.log, self.reactor)
+        self.hang_up()
+        (call,) = self.reactor.from_threads
+        call()
+
+    def test_no_reload_when_it_cannot_start(self) -> None:
+        """What did not start is not reloaded either."""
+        before = signal.getsignal(signal.SIGHUP)
+        run_service(Recorder(StartError("no room")), self.log, self.reactor)
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
+
+
+class FakeExporter(MultiService):
+    """Stands in for the exporter."""
+
+    def reload(self) -> None:
+        raise AssertionError("nobody asked for it")
 
 
 class MainTests(SynchronousTestCase):
@@ -719,21 +1120,28 @@ class MainTests(SynchronousTestCase):
         self.patch(sys, "stdout", self.stdout)
         self.patch(sys, "stderr", self.stderr)
         self.patch(sys, "argv", ["maestro-exporter"])
-        self.patch(tap, "os", SimpleNamespace(environ={}))
+        self.environ: dict[str, str] = {}
+        self.patch(tap, "os", SimpleNamespace(environ=self.environ))
         self.made: list[Settings] = []
-        self.run_with: list[tuple[object, Settings]] = []
-        self.service = MultiService()
+        self.run_with: list[tuple[object, object]] = []
+        self.logs: list[Log] = []
+        self.rereads: list[Callable[[], object]] = []
+        self.service = FakeExporter()
         self.patch(service, "make_exporter", self.make)
         self.patch(foreground, "run_service", self.run_service)
 
-    def make(self, settings: Settings, _reactor: object) -> MultiService:
-        """Stand in for the exporter."""
+    def make(
+        self, settings: Settings, _reactor: object, *, reread: Callable[[], object]
+    ) -> FakeExporter:
+        """Stand in for making the exporter."""
         self.made.append(settings)
+        self.rereads.append(reread)
         return self.service
 
-    def run_service(self, given: object, settings: Settings, _reactor: object) -> int:
+    def run_service(self, given: object, log: Log, _reactor: object, reload: object) -> int:
         """Stand in for running it."""
-        self.run_with.append((given, settings))
+        self.run_with.append((given, reload))
+        self.logs.append(log)
         return 7
 
     def status(self, *arguments: str) -> object:
@@ -745,7 +1153,28 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(main.run(["-p", "7", "--log.level=debug"]), 7)
         settings = replace(DEFAULTS, listen=(Address("", 7),), log_level="debug")
         self.assertEqual(self.made, [settings])
-        self.assertEqual(self.run_with, [(self.service, settings)])
+        self.assertEqual(self.run_with, [(self.service, self.service.reload)])
+
+    def test_log_is_that_of_the_settings(self) -> None:
+        """It goes to standard output; when the settings are read again, it takes over its level."""
+        main.run(["--log.format=json"])
+        log = Logger("test", observer=self.logs[0].observer)
+        for self.environ["MAESTRO_EXPORTER_LOG_LEVEL"] in ("error", "warn"):
+            self.rereads[0]()
+            log.warn("at {least}", least=self.environ["MAESTRO_EXPORTER_LOG_LEVEL"])
+        (line,) = self.stdout.getvalue().splitlines()
+        self.assertEqual(json.loads(line)["message"], "at warn")
+
+    def test_status_when_the_exporter_cannot_be_made(self) -> None:
+        """It is that of one that cannot start: one line on standard error, and status 1."""
+
+        def make(*_: object, **__: object) -> FakeExporter:
+            raise StartError("no socket; give one")
+
+        self.patch(service, "make_exporter", make)
+        self.assertEqual(main.run([]), 1)
+        self.assertEqual(self.stderr.getvalue(), "maestro-exporter: no socket; give one\n")
+        self.assertEqual((self.run_with, self.stdout.getvalue()), ([], ""))
 
     def test_exporter_is_run_when_nothing_is_given(self) -> None:
         """The defaults suffice."""
@@ -770,13 +1199,17 @@ class MainTests(SynchronousTestCase):
         """It is the help of the options."""
         self.assertEqual(self.status("-h"), 0)
         for option in OPTIONS:
-            self.assertIn(f"--{option.name}=", self.stdout.getvalue())
+            end = r"\s" if option.flag else "="
+            self.assertRegex(self.stdout.getvalue(), rf"--{re.escape(option.name)}{end}")
 
     def test_help_has_a_line_for_each_subcommand(self) -> None:
         """What else the command does can be found at a glance."""
         self.status("--help")
         self.assertRegex(self.stdout.getvalue(), r"(?m)^ +maestro-exporter simulate +A simulated")
         self.assertRegex(self.stdout.getvalue(), r"(?m)^ +maestro-exporter demo +A broker")
+        self.assertRegex(
+            self.stdout.getvalue(), r"(?m)^ +maestro-exporter check-config FILE\s+Whether a web"
+        )
 
     def test_help_of_the_options_stays_as_it_was(self) -> None:
         """Subcommands are those of this command, and no matter of twistd's."""
@@ -802,9 +1235,14 @@ class MainTests(SynchronousTestCase):
 
         self.patch(cli, "main", take("simulate", 3))
         self.patch(demo, "main", take("demo", 4))
+        self.patch(check, "main", take("check-config", 5))
         self.assertEqual(main.run(["simulate", "-x", "demo"]), 3)
         self.assertEqual(main.run(["demo"]), 4)
-        self.assertEqual(calls, [("simulate", ["-x", "demo"]), ("demo", [])])
+        self.assertEqual(main.run(["check-config", "web.yml"]), 5)
+        self.assertEqual(
+            calls,
+            [("simulate", ["-x", "demo"]), ("demo", []), ("check-config", ["web.yml"])],
+        )
         self.assertEqual(self.made, [])
 
     def test_process_ends_with_the_status(self) -> None:

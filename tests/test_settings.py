@@ -9,19 +9,24 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.settings import OPTIONS, Settings, SettingsError, load
+from maestro_exporter.settings import OPTIONS, Settings, SettingsError, is_settings_file, load
 from maestro_exporter.values import Address
 
 DEFAULTS = Settings(
     broker=Address("localhost", 1883),
     listen=(Address("", 9120),),
+    systemd_socket=False,
     telemetry_path="/metrics",
+    web_config=None,
+    max_requests=40,
+    access_log=False,
     interval=10.0,
     peer_expiry=30.0,
     peer_forget=900.0,
     max_peers=10000,
     log_level="info",
     log_format="text",
+    file=None,
 )
 
 _URL = "give mqtt://host[:port]"
@@ -32,6 +37,8 @@ _INTERVAL = "give seconds, or a number with ms, s, m or h, from 100ms to 1h"
 _EXPIRY = "give seconds, or a number with ms, s, m or h, from 100ms to 24h"
 _FORGET = "give seconds, or a number with ms, s, m or h, from 100ms to 8760h"
 _PEERS = "give a whole number from 1 to 1000000"
+_REQUESTS = "give a whole number from 1 to 1000"
+_BOOLEAN = "give true or false"
 _LEVEL = "give one of debug, info, warn, error"
 _FORMAT = "give one of text, json"
 
@@ -60,6 +67,15 @@ GOOD: tuple[tuple[str, str, str, object], ...] = (
     ("web.listen-address", "192.0.2.1:80", "listen", (Address("192.0.2.1", 80),)),
     ("web.listen-address", "[::1]:80", "listen", (Address("::1", 80),)),
     ("web.listen-address", "[::]:80", "listen", (Address("::", 80),)),
+    ("web.systemd-socket", "true", "systemd_socket", True),
+    ("web.systemd-socket", "false", "systemd_socket", False),
+    ("web.config.file", "/etc/web.yml", "web_config", Path("/etc/web.yml")),
+    ("web.config.file", "web config.yml", "web_config", Path("web config.yml")),
+    ("web.config.file", "/does/not/exist", "web_config", Path("/does/not/exist")),
+    ("web.max-requests", "1", "max_requests", 1),
+    ("web.max-requests", "1000", "max_requests", 1000),
+    ("web.access-log", "true", "access_log", True),
+    ("web.access-log", "false", "access_log", False),
     ("web.telemetry-path", "/m", "telemetry_path", "/m"),
     ("web.telemetry-path", "/a/b-c_d.e~9", "telemetry_path", "/a/b-c_d.e~9"),
     ("web.telemetry-path", "/apis/api", "telemetry_path", "/apis/api"),
@@ -129,6 +145,16 @@ BAD: tuple[tuple[str, str, str], ...] = (
     ("web.listen-address", "[host]:80", _LISTEN),
     ("web.listen-address", "http://host:80", _LISTEN),
     ("web.listen-address", "ho st:80", _LISTEN),
+    ("web.systemd-socket", "True", _BOOLEAN),
+    ("web.systemd-socket", "1", _BOOLEAN),
+    ("web.systemd-socket", "fd://3", _BOOLEAN),
+    ("web.max-requests", "0", _REQUESTS),
+    ("web.max-requests", "1001", _REQUESTS),
+    ("web.max-requests", "-1", _REQUESTS),
+    ("web.max-requests", "many", _REQUESTS),
+    ("web.access-log", "yes", _BOOLEAN),
+    ("web.access-log", "on", _BOOLEAN),
+    ("web.access-log", " true", _BOOLEAN),
     ("web.telemetry-path", "metrics", _PATH),
     ("web.telemetry-path", "/", _PATH),
     ("web.telemetry-path", "/metrics/", _PATH),
@@ -301,6 +327,10 @@ class OptionsTableTests(SynchronousTestCase):
                 ("maestro-url", "m", "MAESTRO_BROKER"),
                 ("port", "p", "MAESTRO_EXPORTER_PORT"),
                 ("web.listen-address", "", "MAESTRO_EXPORTER_LISTEN_ADDRESS"),
+                ("web.systemd-socket", "", "MAESTRO_EXPORTER_SYSTEMD_SOCKET"),
+                ("web.config.file", "", "MAESTRO_EXPORTER_WEB_CONFIG"),
+                ("web.max-requests", "", "MAESTRO_EXPORTER_MAX_REQUESTS"),
+                ("web.access-log", "", "MAESTRO_EXPORTER_ACCESS_LOG"),
                 ("web.telemetry-path", "", "MAESTRO_EXPORTER_TELEMETRY_PATH"),
                 ("interval", "", "MAESTRO_EXPORTER_INTERVAL"),
                 ("peer-expiry", "", "MAESTRO_EXPORTER_PEER_EXPIRY"),
@@ -317,10 +347,17 @@ class OptionsTableTests(SynchronousTestCase):
         repeatable = [option.name for option in OPTIONS if option.repeatable]
         self.assertEqual(repeatable, ["web.listen-address"])
 
+    def test_only_switches_are_flags(self) -> None:
+        """Every other option has a value; a flag is off unless it is given."""
+        flags = [(option.name, option.default) for option in OPTIONS if option.flag]
+        self.assertEqual(flags, [("web.systemd-socket", "false"), ("web.access-log", "false")])
+
     def test_help_ends_with_the_default_if_there_is_one(self) -> None:
-        """Whoever reads the help need not look for a default elsewhere."""
+        """Whoever reads the help need not look for a default elsewhere; flags are off."""
         for option in OPTIONS:
-            if option.default:
+            if option.flag:
+                self.assertTrue(option.help.endswith("."), option.name)
+            elif option.default:
                 self.assertTrue(option.help.endswith(f"  [default: {option.default}]"), option.name)
             else:
                 self.assertRegex(
@@ -356,6 +393,8 @@ class ValueTests(SettingsTestCase):
             if field in ("interval", "peer_expiry"):
                 forget = max(900.0, 2 * expected.peer_expiry)
                 expected = dataclasses.replace(expected, peer_forget=forget)
+            if settings.systemd_socket:
+                expected = dataclasses.replace(expected, listen=())
             self.assertEqual(settings, expected, f"--{name} {text}")
 
     def test_error_when_a_value_is_not_allowed(self) -> None:
@@ -381,7 +420,8 @@ class ValueTests(SettingsTestCase):
         """The tables leave no option out."""
         names = {option.name for option in OPTIONS} - {"config"}
         self.assertEqual({row[0] for row in GOOD}, names)
-        self.assertEqual({row[0] for row in BAD}, names)
+        # Whether there is such a file, and whether it is right, shows when it is read.
+        self.assertEqual({row[0] for row in BAD}, names - {"web.config.file"})
 
     def test_values_are_of_the_declared_kind(self) -> None:
         """Times are floats and counts are integers, whatever their text was."""
@@ -389,6 +429,7 @@ class ValueTests(SettingsTestCase):
         times = (settings.interval, settings.peer_expiry, settings.peer_forget)
         self.assertEqual([type(time) for time in times], [float] * 3)
         self.assertIs(type(settings.max_peers), int)
+        self.assertIs(type(settings.max_requests), int)
 
     def test_error_when_a_value_on_the_command_line_is_empty(self) -> None:
         """Nobody gives an option with an empty value on purpose."""
@@ -492,6 +533,30 @@ class ListenTests(SettingsTestCase):
         environ = {"MAESTRO_EXPORTER_PORT": "1"}
         self.assertEqual(load(given(web__listen_address=":2"), environ).listen, (Address("", 2),))
 
+    def test_no_address_when_systemd_hands_the_sockets_over(self) -> None:
+        """Whatever else is said of addresses, in whichever source."""
+        path = self.file("MAESTRO_EXPORTER_SYSTEMD_SOCKET=true")
+        for arguments, environ in (
+            (given(web__systemd_socket="true"), {}),
+            (given(web__systemd_socket="true", port="1", web__listen_address=":2"), {}),
+            ({}, {"MAESTRO_EXPORTER_SYSTEMD_SOCKET": "true", "MAESTRO_EXPORTER_PORT": "1"}),
+            (given(config=path), {"MAESTRO_EXPORTER_LISTEN_ADDRESS": ":2"}),
+        ):
+            settings = load(arguments, environ)
+            self.assertEqual((settings.systemd_socket, settings.listen), (True, ()))
+
+    def test_addresses_when_systemd_hands_no_socket_over(self) -> None:
+        """To say so of a nearer source takes back what a farther one says."""
+        path = self.file("MAESTRO_EXPORTER_SYSTEMD_SOCKET=true\nMAESTRO_EXPORTER_PORT=1")
+        environ = {"MAESTRO_EXPORTER_SYSTEMD_SOCKET": "false"}
+        settings = load(given(config=path), environ)
+        self.assertEqual((settings.systemd_socket, settings.listen), (False, (Address("", 1),)))
+
+    def test_error_when_an_address_is_bad_though_systemd_hands_the_sockets_over(self) -> None:
+        """What does not count must be right, too."""
+        error = self.error(given(web__systemd_socket="true", web__listen_address="2"))
+        self.assertEqual(error, f'--web.listen-address: "2": {_LISTEN}')
+
     def test_error_when_the_port_is_bad_though_addresses_are_given(self) -> None:
         """What does not count must be right, too."""
         error = self.error(given(port="x", web__listen_address=":2"))
@@ -575,24 +640,27 @@ class FileTests(SettingsTestCase):
             '# The URL of the Maestro broker\nMAESTRO_BROKER="mqtt://broker.example.com:1884"\n'
         )
         broker = Address("broker.example.com", 1884)
-        expected = dataclasses.replace(DEFAULTS, broker=broker)
+        expected = dataclasses.replace(DEFAULTS, broker=broker, file=Path(path))
         self.assertEqual(load(given(config=path), {}), expected)
 
     def test_file_named_in_the_environment(self) -> None:
         """The file, too, has a variable."""
-        environ = {"MAESTRO_EXPORTER_CONFIG": self.file("MAESTRO_EXPORTER_MAX_PEERS=7")}
-        self.assertEqual(load({}, environ).max_peers, 7)
+        path = self.file("MAESTRO_EXPORTER_MAX_PEERS=7")
+        settings = load({}, {"MAESTRO_EXPORTER_CONFIG": path})
+        self.assertEqual((settings.max_peers, settings.file), (7, Path(path)))
 
     def test_file_on_the_command_line_replaces_the_one_in_the_environment(self) -> None:
         """Only one file is read."""
         near = self.file("MAESTRO_EXPORTER_MAX_PEERS=7")
         environ = {"MAESTRO_EXPORTER_CONFIG": "/does/not/exist"}
-        self.assertEqual(load(given(config=near), environ).max_peers, 7)
+        settings = load(given(config=near), environ)
+        self.assertEqual((settings.max_peers, settings.file), (7, Path(near)))
 
     def test_last_file_counts_when_several_are_given(self) -> None:
         """As with every option."""
         near = self.file("MAESTRO_EXPORTER_MAX_PEERS=7")
-        self.assertEqual(load(given(config=["/does/not/exist", near]), {}).max_peers, 7)
+        settings = load(given(config=["/does/not/exist", near]), {})
+        self.assertEqual((settings.max_peers, settings.file), (7, Path(near)))
 
     def test_lines_that_are_read(self) -> None:
         """Assignments are read with and without quotes; comments and others' names are skipped."""
@@ -637,6 +705,46 @@ class FileTests(SettingsTestCase):
         self.assertEqual(self.error(given(config=path)), error)
 
 
+class KindOfFileTests(SettingsTestCase):
+    """Which files are for --config."""
+
+    def test_settings(self) -> None:
+        """The first line that says anything names a variable, whosever it is, and its value."""
+        for text in (
+            'MAESTRO_BROKER="mqtt://h"',
+            "MAESTRO_EXPORTER_PORT=http",
+            "export A=1",
+            "\n# comment\n \t\n  A='b c'  # of the lab\nnonsense: [",
+            "MAESTRO_X=1\r\n",
+            "\ufeffA=1",
+            "A=",
+        ):
+            self.assertTrue(is_settings_file(Path(self.file(text))), text)
+
+    def test_others(self) -> None:
+        """YAML, other text and nothing at all are none."""
+        for text in (
+            "",
+            "\n# A=1\n",
+            "basic_auth_users:\n  joe: x\n",
+            "{}",
+            "---\nA=1",
+            "- A=1",
+            "a: b=1",
+            "A = 1",
+            "A=1 B=2",
+            "nonsense",
+        ):
+            self.assertFalse(is_settings_file(Path(self.file(text))), text)
+
+    def test_unreadable(self) -> None:
+        """Whatever cannot be read is none, and no error here."""
+        path = Path(self.file("A=1"))
+        for other in (path.parent, path.with_name("other"), Path("a\x00b")):
+            self.assertFalse(is_settings_file(other))
+        self.assertTrue(is_settings_file(Path(self.file(b"A=caf\xe9"))))
+
+
 class SecrecyTests(SettingsTestCase):
     """User names and passwords are not repeated, and an error is one line."""
 
@@ -649,6 +757,8 @@ class SecrecyTests(SettingsTestCase):
     def test_secrets_are_not_repeated_when_a_url_is_in_the_wrong_place(self) -> None:
         """A URL that slipped into another option keeps its secrets, too."""
         for option in OPTIONS:
+            if option.name == "web.config.file":
+                continue  # may be any text; there is an error when it is read
             for arguments, environ in (
                 ({option.name: ["mqtt://joe:hunter2@host"]}, {}),
                 ({}, {option.variable: "mqtt://joe:hunter2@host"}),
@@ -660,6 +770,8 @@ class SecrecyTests(SettingsTestCase):
     def test_error_is_one_printable_line_whatever_the_value(self) -> None:
         """What would break a line or colour a terminal is escaped."""
         for option in OPTIONS:
+            if option.name == "web.config.file":
+                continue  # may be any text; there is an error when it is read
             for text in UGLY:
                 error = self.error({option.name: [text]})
                 self.assertTrue(error.isprintable(), f"--{option.name}: {error!r}")

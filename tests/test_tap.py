@@ -5,26 +5,30 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.application.service import Application, IServiceCollection, MultiService, Service
 from twisted.internet import reactor
-from twisted.logger import ILogObserver, LogEvent, LogLevel
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 import maestro_exporter
 from maestro_exporter import tap
+from maestro_exporter.logs import Log
 from maestro_exporter.poller import Poller
-from maestro_exporter.service import Listener, StartError
-from maestro_exporter.settings import OPTIONS, Settings, load
+from maestro_exporter.settings import OPTIONS, Settings, StartError, load
 from maestro_exporter.tap import Options, makeService
 from maestro_exporter.values import Address
+from maestro_exporter.web.listening import Listener
+from tests import fakes
 
 _URL = "give mqtt://host[:port]"
 _PORT = "give a whole number from 0 to 65535"
@@ -47,6 +51,13 @@ GOOD: tuple[tuple[Sequence[str], str, object], ...] = (
         "listen",
         (Address("", 7), Address("::1", 8)),
     ),
+    (["--web.systemd-socket"], "systemd_socket", True),
+    (["--web.systemd-socket", "--port=7"], "listen", ()),
+    (["--web.config.file=web.yml"], "web_config", Path("web.yml")),
+    (["--web.config.file", "/etc/web.yml"], "web_config", Path("/etc/web.yml")),
+    (["--web.max-requests=7"], "max_requests", 7),
+    (["--web.access-log"], "access_log", True),
+    (["--web.access-log", "--web.access-log"], "access_log", True),
     (["--web.telemetry-path=/m"], "telemetry_path", "/m"),
     (["--interval=5s"], "interval", 5.0),
     (["--interval", "6"], "interval", 6.0),
@@ -71,6 +82,11 @@ BAD: tuple[tuple[Sequence[str], str], ...] = (
         ["--web.listen-address=:7", "--web.listen-address=8"],
         '--web.listen-address: "8": give host:port, [IPv6 address]:port or :port',
     ),
+    (["--web.systemd-socket=true"], "option --web.systemd-socket must not have an argument"),
+    (["--web.access-log=true"], "option --web.access-log must not have an argument"),
+    (["--web.access-log", "true"], '"true": there are only options'),
+    (["--web.config.file="], "--web.config.file: the value is empty"),
+    (["--web.max-requests=0"], '--web.max-requests: "0": give a whole number from 1 to 1000'),
     (
         ["--web.telemetry-path", "m"],
         '--web.telemetry-path: "m": give a path such as /metrics, outside /-/ and /api/',
@@ -154,6 +170,23 @@ class OptionsTests(OptionsTestCase):
         self.environ["MAESTRO_BROKER"] = "mqtt://h:7"
         self.assertEqual(self.parse().broker, Address("h", 7))
 
+    def test_flag_from_the_environment(self) -> None:
+        """There it has a value, which the command line cannot take back."""
+        for text, value in (("true", True), ("false", False), ("", False)):
+            self.environ["MAESTRO_EXPORTER_ACCESS_LOG"] = text
+            self.assertIs(self.parse().access_log, value)
+            self.assertIs(self.parse("--web.access-log").access_log, True)
+
+    def test_line_when_a_flag_in_the_environment_is_bad(self) -> None:
+        """Only two words are allowed."""
+        self.environ["MAESTRO_EXPORTER_ACCESS_LOG"] = "yes"
+        self.assertEqual(self.exit(), 2)
+        self.assertEqual(
+            self.stderr.getvalue(),
+            "maestro-exporter: --web.access-log (from $MAESTRO_EXPORTER_ACCESS_LOG): "
+            '"yes": give true or false\n',
+        )
+
     def test_command_line_beats_the_environment(self) -> None:
         """What is typed is nearest."""
         self.environ["MAESTRO_BROKER"] = "mqtt://h:6"
@@ -215,13 +248,124 @@ class OptionsTests(OptionsTestCase):
         text = re.sub(r"\s", "", self.stdout.getvalue())
         for option in OPTIONS:
             letter = f"-{option.short}," if option.short else ""
-            self.assertIn(f"{letter}--{option.name}=", text)
+            help_ = re.sub(r"\s", "", option.help)
             self.assertIn(f"--{option.name}as{option.variable}", text)
-            self.assertIn(re.sub(r"\s", "", option.help), text)
+            self.assertIn(help_, text)
+            if option.flag:
+                self.assertIn(f"{letter}--{option.name}{help_}", text)
+                continue
+            self.assertIn(f"{letter}--{option.name}=", text)
             if option.default:
                 self.assertIn(f"[default:{option.default}]", text)
         self.assertIn("-h,--help", text)
         self.assertIn("--version", text)
+
+
+class RereadTests(OptionsTestCase):
+    """The settings, read again while the exporter runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name, "exporter.conf")
+        self.write()
+        self.stream = io.StringIO()
+        self.log = Log(self.stream, "info", "text")
+        self.logged = fakes.Log(self)
+
+    def write(self, *lines: str) -> None:
+        """Let the file have these lines."""
+        self.path.write_text("\n".join(lines), encoding="utf-8")
+
+    def options(self, *arguments: str) -> Options:
+        options = Options()
+        options.parseOptions([f"--config={self.path}", *arguments])
+        return options
+
+    def written(self) -> list[str]:
+        """Give which levels are written to the log."""
+        self.stream.seek(0)
+        self.stream.truncate()
+        log = Logger("test", observer=self.log.observer)
+        levels = ("debug", "info", "warn", "error")
+        for level in levels:
+            log.emit(LogLevel.lookupByName(level), f"<{level}>")
+        return [level for level in levels if f"<{level}>" in self.stream.getvalue()]
+
+    def test_log_level(self) -> None:
+        """It is taken over, each time that it has changed, back to the default too."""
+        options = self.options()
+        for level, count in (("debug", 4), ("error", 1), ("warn", 2), ("", 3)):
+            self.write(f"MAESTRO_EXPORTER_LOG_LEVEL={level}")
+            options.reread(self.log)
+            self.assertEqual(len(self.written()), count, level)
+        self.assertEqual(self.logged.lines(), [])
+
+    def test_log_level_that_is_set_nearer(self) -> None:
+        """The command line still beats the file, and so does the environment."""
+        self.write("MAESTRO_EXPORTER_LOG_LEVEL=debug")
+        self.options("--log.level=warn").reread(self.log)
+        self.assertEqual(self.written(), ["warn", "error"])
+        self.environ["MAESTRO_EXPORTER_LOG_LEVEL"] = "error"
+        self.options().reread(self.log)
+        self.assertEqual(self.written(), ["error"])
+
+    def test_log_that_is_not_ours(self) -> None:
+        """Its level is left alone."""
+        options = self.options()
+        self.write("MAESTRO_EXPORTER_LOG_LEVEL=debug")
+        options.reread(None)
+        self.assertEqual(self.written(), ["info", "warn", "error"])
+        self.assertEqual(self.logged.lines(), [])
+
+    def test_other_settings(self) -> None:
+        """That they have changed is logged, for they stay as they are, however often it is said."""
+        options = self.options()
+        before = options.settings
+        self.write("MAESTRO_EXPORTER_LOG_LEVEL=error", "MAESTRO_EXPORTER_INTERVAL=5s")
+        for _ in range(2):
+            options.reread(self.log)
+        self.assertEqual(self.written(), ["error"])
+        self.assertIs(options.settings, before)
+        self.assertEqual(
+            self.logged.lines(),
+            ["Other settings than the log level have changed; they take a restart"] * 2,
+        )
+
+    def test_nothing_that_has_changed(self) -> None:
+        """Nothing is said."""
+        options = self.options("--interval=5s")
+        options.reread(self.log)
+        self.assertEqual(self.logged.lines(), [])
+
+    def test_bad_file(self) -> None:
+        """All stays as it is, and the log says in a line what is wrong; the process goes on."""
+        options = self.options()
+        for line, error in (
+            ("MAESTRO_EXPORTER_INTERVAL=soon", '"soon": give seconds'),
+            ("nonsense", 'give one NAME="value" a line'),
+            ("MAESTRO_BROKER=mqtt://joe:hunter2@h", '"***@h": give mqtt://host[:port]'),
+        ):
+            self.write("MAESTRO_EXPORTER_LOG_LEVEL=error", line)
+            options.reread(self.log)
+            said = self.logged.lines()[-1]
+            self.assertTrue(said.startswith("The settings stay as they were: --"), said)
+            self.assertIn(error, said)
+            self.assertEqual(len(said.splitlines()), 1)
+        self.assertEqual(self.written(), ["info", "warn", "error"])
+        self.assertEqual(len(self.logged.lines(LogLevel.error)), 3)
+
+    def test_file_that_is_gone(self) -> None:
+        """So it is when there is no file for a while."""
+        options = self.options()
+        self.path.unlink()
+        options.reread(self.log)
+        (line,) = self.logged.lines()
+        self.assertIn("No such file or directory", line)
+        self.write("MAESTRO_EXPORTER_LOG_LEVEL=error")
+        options.reread(self.log)
+        self.assertEqual(self.written(), ["error"])
 
 
 class MakeServiceTests(OptionsTestCase):
@@ -231,6 +375,8 @@ class MakeServiceTests(OptionsTestCase):
         super().setUp()
         # It is the reactor of this process that gets another clock, until the end of the test.
         self.patch(reactor, "seconds", time.time)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
 
     def make(self, *arguments: str, twistd: Any = None) -> MultiService:
         """Give the service that these arguments, and those of twistd, lead to."""
@@ -263,9 +409,9 @@ class MakeServiceTests(OptionsTestCase):
         """Twistd's reactor runs on the clock that never steps, before the exporter is made."""
         seen: list[tuple[object, object]] = []
 
-        def make_exporter(_settings: Settings, given: Any) -> MultiService:
+        def make_exporter(_settings: Settings, given: Any, **_: Any) -> FakeExporter:
             seen.append((given, given.seconds))
-            return MultiService()
+            return FakeExporter()
 
         self.patch(tap, "make_exporter", make_exporter)
         self.make()
@@ -326,6 +472,112 @@ class MakeServiceTests(OptionsTestCase):
             part.disownServiceParent()
         error = self.assertRaises(StartError, service.privilegedStartService)
         self.assertEqual((str(error), sys.tracebacklimit), ("no room", 0))
+
+    def test_exporter_that_cannot_be_made_leaves_no_traceback(self) -> None:
+        """It is no other error than of one that cannot start."""
+
+        def make_exporter(*_: Any, **__: Any) -> FakeExporter:
+            raise StartError("no socket")
+
+        self.patch(tap, "make_exporter", make_exporter)
+        self.addCleanup(setattr, sys, "tracebacklimit", getattr(sys, "tracebacklimit", 1000))
+        error = self.assertRaises(StartError, self.make)
+        self.assertEqual((str(error), sys.tracebacklimit), ("no socket", 0))
+
+    def test_settings_are_read_again_into_our_log(self) -> None:
+        """What the exporter is given to do so changes the level of what it logs from then on."""
+        rereads: list[Callable[[], object]] = []
+
+        def make_exporter(*_: Any, reread: Callable[[], object]) -> FakeExporter:
+            rereads.append(reread)
+            return FakeExporter()
+
+        self.patch(tap, "make_exporter", make_exporter)
+        for twistd in ({"nodaemon": True}, {"syslog": True}):
+            observer = self.observer(**twistd)
+            for self.environ["MAESTRO_EXPORTER_LOG_LEVEL"] in ("error", "info"):
+                rereads[-1]()
+                if observer is not None:
+                    observer(event(f"at {self.environ['MAESTRO_EXPORTER_LOG_LEVEL']}"))
+        (line,) = self.stdout.getvalue().splitlines()
+        self.assertEqual(json.loads(line)["message"], "at info")
+
+
+class SignalReactor(MemoryReactorClock):
+    """A reactor that keeps what it is to call from signal handlers.
+
+    Attributes:
+        from_signals: that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.from_signals: list[Callable[[], object]] = []
+
+    def callFromThread(self, function: Callable[[], object]) -> None:
+        self.from_signals.append(function)
+
+
+class FakeExporter(MultiService):
+    """Stands in for the exporter.
+
+    Attributes:
+        reloads: how often it was told to reload.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reloads = 0
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+
+class SignalTests(SynchronousTestCase):
+    """What signals do under twistd."""
+
+    def setUp(self) -> None:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.reactor = SignalReactor()
+        self.exporter = FakeExporter()
+        exporter: Any = self.exporter
+        self.service = tap._UnderTwistd(exporter, None, self.reactor)
+
+    def start(self) -> None:
+        self.service.privilegedStartService()
+        self.service.startService()
+
+    def send(self, number: signal.Signals) -> None:
+        """Do what the signal does, up to where the reactor takes over."""
+        handler: Any = signal.getsignal(number)
+        handler(number, None)
+
+    def test_nothing_is_touched_before_the_start(self) -> None:
+        """twistd may only want to know what the service is."""
+        before = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)]
+        self.service.privilegedStartService()
+        self.reactor.advance(1)
+        after = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)]
+        self.assertEqual(after, before)
+
+    def test_reload(self) -> None:
+        """SIGHUP reloads, in the reactor thread, each time."""
+        self.start()
+        for times in (1, 2):
+            self.send(signal.SIGHUP)
+            self.assertEqual(self.exporter.reloads, times - 1)
+            self.reactor.from_signals.pop()()
+            self.assertEqual(self.exporter.reloads, times)
+
+    def test_end(self) -> None:
+        """SIGTERM stops the reactor, by a handler that comes after the reactor's own."""
+        before = signal.getsignal(signal.SIGTERM)
+        self.start()
+        self.assertIs(signal.getsignal(signal.SIGTERM), before)
+        self.reactor.advance(0)
+        self.send(signal.SIGTERM)
+        self.assertEqual(self.reactor.from_signals, [self.reactor.stop])
 
 
 def event(text: str) -> LogEvent:
