@@ -5,12 +5,13 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint clean environment style types layers programs suite wheel
+.PHONY: help demo test lint bench clean environment style types layers programs suite wheel
 
 help:
 	@echo 'make demo    run the exporter against a simulated Maestro cluster'
 	@echo 'make test    everything that CI checks: lint, and the tests from the tree and from the wheel'
 	@echo 'make lint    ruff, mypy and the import rules only'
+	@echo 'make bench   measure the speed, about 6 minutes; writes bench/RESULTS.md'
 	@echo 'make clean   remove what the others made'
 	@echo
 	@echo 'PYTHON=python3.12 make ... takes another Python (3.10 or later).'
@@ -26,6 +27,11 @@ test: environment style types layers programs suite wheel
 
 lint: total = 4
 lint: environment style types layers
+
+bench: total = 3
+bench: environment programs
+	@echo '[3/3] benchmarks'
+	@.venv/bin/python -m bench --write
 
 stage = @echo '[$(1)/$(total)] $(2)'
 

@@ -41,7 +41,7 @@ KEEPALIVE = 15  # seconds; a frozen broker is noticed after about twice that
 CONNECT_TIMEOUT = 5.0  # seconds for each address of the broker
 LEAST_BACKOFF, MOST_BACKOFF = 1.0, 30.0  # seconds between two attempts to connect
 DRAIN_DELAY = 0.02  # seconds from the first queued delivery to its batch
-READ_BYTES = 32 * 1024  # that are asked of the operating system at a time
+BURST = 100  # messages that are taken in before anything else is done
 BATCH_LENGTH = 200  # deliveries taken in at a time, so that pages are served in between
 QUEUE_LENGTH = 50_000  # deliveries
 QUEUE_BYTES = 64 * 1024 * 1024
@@ -74,33 +74,6 @@ class _ConnectError(Exception):
     """There is no connection; says why."""
 
 
-class BufferedClient(Client):
-    """Paho's client, which asks the operating system for more than a few bytes at a time.
-
-    Paho asks for the first byte of each packet, for each byte of its length, and for the rest.
-    After each of these calls its thread has to wait for its turn among the others; this takes
-    a quarter of the messages that can be taken in (bench/RESULTS.md).  There is no other way to
-    it than a method of paho's own.  Should a later paho not call it, it does as it does.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._come = b""
-        self._taken = 0
-
-    @property
-    def has_more(self) -> bool:
-        """Whether there is something to read for which one need not wait."""
-        return self._taken < len(self._come)
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        start = self._taken
-        if start == len(self._come):
-            self._come, start = super()._sock_recv(max(bufsize, READ_BYTES)), 0
-        self._taken = min(start + bufsize, len(self._come))
-        return self._come[start : self._taken]
-
-
 class Bridge(Service):
     """Hands what the broker delivers to the reactor thread, and publishes.
 
@@ -131,7 +104,7 @@ class Bridge(Service):
         changed: Callable[[bool], object],
         reactor: Any,
         pool: ThreadPool,
-        client_factory: Callable[..., BufferedClient] = BufferedClient,
+        client_factory: Callable[..., Client] = Client,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
         pause: Callable[[threading.Event, float], object] = threading.Event.wait,
@@ -163,6 +136,7 @@ class Bridge(Service):
         self._failures = 0
         self._received_bytes = 0
         self._dropped = 0
+        self._took_in = False  # whether there was a message since this was last said
         self._backoff = LEAST_BACKOFF  # starts small again after a connection that lasted
         self._up_since = math.inf
         # Written in the reactor thread only.
@@ -294,18 +268,22 @@ class Bridge(Service):
         client.disconnect()
         client.loop_write()
 
-    def _loop(self, client: BufferedClient) -> MQTTErrorCode:
+    def _loop(self, client: Client) -> MQTTErrorCode:
         """Wait for something to do, and do it.
 
-        Paho's loop takes in one packet each time that it has waited; those that have come
-        with it follow.
+        Paho's loop takes in one packet each time that it has waited.  Where that was a
+        message, more have mostly come with it; they are taken in without waiting.
         """
         result = client.loop(timeout=1.0)
-        while result is MQTTErrorCode.MQTT_ERR_SUCCESS and client.has_more:
+        for _ in range(BURST):
+            if not self._took_in or result is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+            self._took_in = False
             result = client.loop_read()
+        self._took_in = False
         return result
 
-    def _make_client(self) -> BufferedClient:
+    def _make_client(self) -> Client:
         client = self._client_factory(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -382,6 +360,7 @@ class Bridge(Service):
 
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         arrived = self._monotonic()
+        self._took_in = True
         payload = bytes(message.payload[: self._longest + 1])
         self._received_bytes += len(message.payload)
         was_empty, dropped = self._queue.put(

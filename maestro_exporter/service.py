@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import maestro_exporter
 from maestro_exporter import clock, exposition
 from maestro_exporter.bridge import Bridge
 from maestro_exporter.cluster import Cluster
+from maestro_exporter.deliveries import Delivery
 from maestro_exporter.garbage import GarbageCollection
 from maestro_exporter.ingest import Ingest
 from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
@@ -98,6 +99,12 @@ def make_exporter(
     )
     ingest = Ingest(cluster, now)
 
+    garbage = GarbageCollection(lambda: now().monotonic)
+
+    def receive(batch: Sequence[Delivery]) -> None:
+        with garbage.lasting():
+            ingest.receive(batch)
+
     def link_changed(up: bool) -> None:
         cluster.link_changed(now(), up=up)
         if up:
@@ -108,12 +115,11 @@ def make_exporter(
         settings.broker.port,
         SUBSCRIPTIONS,
         longest=MAX_PAYLOAD_BYTES,
-        receive=ingest.receive,
+        receive=receive,
         changed=link_changed,
         reactor=reactor,
         pool=make_pool("mqtt"),
     )
-    garbage = GarbageCollection(lambda: now().monotonic)
     poller = Poller(
         cluster,
         bridge.publish,

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -31,8 +31,6 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-
-from maestro_exporter.bridge import BufferedClient
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 NO_CONNECTION = MQTTErrorCode.MQTT_ERR_NO_CONN
@@ -232,11 +230,6 @@ class Connection:
         self._come.extendleft(reversed(events))
         return self.read()
 
-    @property
-    def has_more(self) -> bool:
-        """Whether something more has come."""
-        return self.is_open and bool(self._come)
-
     def read(self) -> MQTTErrorCode:
         """Do what one call of `loop_read()` does: nothing, where nothing more has come."""
         if not self.is_open:
@@ -307,10 +300,6 @@ class FakeClient:
         self._connection.calls.append("loop")
         return self._connection.turn()
 
-    @property
-    def has_more(self) -> bool:
-        return self._connection.has_more
-
     def loop_read(self) -> MQTTErrorCode:
         self._connection.calls.append("loop_read")
         return self._connection.read()
@@ -355,14 +344,14 @@ class FakeBroker:
         """No further connection is planned."""
         return not self._scripts
 
-    def make_client(self, *arguments: Any, **options: Any) -> BufferedClient:
+    def make_client(self, *arguments: Any, **options: Any) -> Client:
         """Stand in for the class `Client`."""
         if self.is_over:
             self.failed.append(AssertionError("a connection that is not planned"))
             raise self.failed[-1]
         connection = Connection(self, self._scripts.popleft()(), arguments, options)
         self.connections.append(connection)
-        return cast(BufferedClient, connection.client)
+        return cast(Client, connection.client)
 
     def verify(self) -> None:
         """Raise the first assertion that failed; assert that everything happened."""

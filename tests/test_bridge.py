@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.bridge import (
     BATCH_LENGTH,
+    BURST,
     CONNECT_TIMEOUT,
     DRAIN_DELAY,
     KEEPALIVE,
@@ -25,11 +26,9 @@ from maestro_exporter.bridge import (
     MOST_BACKOFF,
     QUEUE_BYTES,
     QUEUE_LENGTH,
-    READ_BYTES,
     RESTART_DELAY,
     STOP_PATIENCE,
     Bridge,
-    BufferedClient,
     LinkStatus,
 )
 from maestro_exporter.deliveries import Delivery
@@ -779,26 +778,57 @@ class DeliveryTests(BridgeTestCase):
         self.assertEqual([b"before", b"after"], self.payloads())
 
 
-class TogetherTests(BridgeTestCase):
-    """Packets that come together."""
+class BurstTests(BridgeTestCase):
+    """Messages that come together."""
 
     def calls(self) -> list[str]:
         """Give which of paho's methods were called for the packets behind the first two."""
         (connection,) = self.broker.connections
         return connection.calls[2:]
 
-    def test_all_are_taken_in_without_waiting(self) -> None:
-        """What has come with a packet is not waited for, whatever it is."""
+    def test_more_are_taken_in_without_waiting(self) -> None:
+        """Until one call gives none: paho waits before each packet, or takes in only one."""
 
         def script() -> Iterator[Event]:
             yield from brief()
-            yield together(deliver("/one", b"a"), idle, deliver("/one", b"b"))
-            yield deliver("/one", b"c")
+            yield deliver("/one", b"a", b"b", b"c")
 
         self.play(script)
 
         self.assertEqual([b"a", b"b", b"c"], self.payloads())
-        self.assertEqual(["loop", *["loop_read"] * 2, "loop", "loop"], self.calls())
+        self.assertEqual(["loop", *["loop_read"] * 3, "loop"], self.calls())
+
+    def test_nothing_more_is_expected_where_no_message_came(self) -> None:
+        """What is no message comes alone; the next thing is waited for."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield idle
+            yield together(deliver("/one", b"a"), idle, deliver("/one", b"b"))
+
+        self.play(script)
+
+        self.assertEqual(["loop", *["loop", "loop_read"] * 2, "loop"], self.calls())
+        self.assertEqual([b"a", b"b"], self.payloads())
+
+    def test_other_work_is_done_in_between(self) -> None:
+        """However many come, requests go out after so many of them."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield deliver("/one", *[b"x"] * (2 * BURST + 5))
+
+        self.play(script)
+
+        self.assertEqual(
+            [
+                *["loop", *["loop_read"] * BURST] * 2,
+                *["loop", *["loop_read"] * 3],
+                "loop",
+            ],
+            self.calls(),
+        )
+        self.assertEqual(2 * BURST + 5, len(self.payloads()))
 
     def test_connection_ends_when_it_is_lost_behind_a_message(self) -> None:
         """What came before is kept, and the next attempt is made as after any loss."""
@@ -812,74 +842,6 @@ class TogetherTests(BridgeTestCase):
         self.assertEqual([b"a"], self.payloads())
         self.assertEqual(LinkStatus(connections=2, received_bytes=1), self.bridge.status)
         self.assertEqual([True, False] * 2, self.changes)
-
-
-class StubSocket:
-    """A socket from which these pieces can be read, one at a time."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = list(pieces)
-        self.asked: list[int] = []
-
-    def recv(self, size: int) -> bytes:
-        self.asked.append(size)
-        if not self._pieces:
-            raise BlockingIOError
-        piece = self._pieces.pop(0)
-        assert len(piece) <= size
-        return piece
-
-
-class BufferedClientTests(SynchronousTestCase):
-    """Paho itself, reading from a stub."""
-
-    def read(self, *pieces: bytes) -> tuple[list[bytes], StubSocket]:
-        """Give the payloads that paho delivers, and the socket, when all is read."""
-        client = BufferedClient(CallbackAPIVersion.VERSION2)
-        payloads: list[bytes] = []
-        client.on_message = lambda _client, _data, message: payloads.append(bytes(message.payload))
-        stub: Any = StubSocket(*pieces)
-        client._sock = stub
-        for _ in pieces:
-            self.assertIs(client.loop_read(), MQTTErrorCode.MQTT_ERR_SUCCESS)
-            while client.has_more:
-                self.assertIs(client.loop_read(), MQTTErrorCode.MQTT_ERR_SUCCESS)
-        client._sock = None
-        return payloads, stub
-
-    def publish(self, payload: bytes) -> bytes:
-        """Give the packet of a message on `/one` at QoS 0, as it is on the wire."""
-        body = b"\x00\x04/one" + payload
-        length = bytes([len(body) % 128 + 128, len(body) // 128])
-        return b"\x30" + length + body
-
-    def test_many_packets_are_asked_for_at_once(self) -> None:
-        """Paho calls the method that we replace: four calls for each packet become one for all."""
-        sent = [b"%d" % number * 200 for number in range(9)]
-
-        payloads, stub = self.read(b"".join(map(self.publish, sent)))
-
-        self.assertEqual(sent, payloads)
-        self.assertEqual([READ_BYTES], stub.asked)
-
-    def test_packets_are_put_together_wherever_they_are_cut(self) -> None:
-        """Each division of the stream gives the same messages."""
-        stream = self.publish(b"a" * 130) + self.publish(b"b" * 131)
-        for cut in range(1, len(stream)):
-            payloads, _ = self.read(stream[:cut], stream[cut:])
-            self.assertEqual([b"a" * 130, b"b" * 131], payloads, cut)
-
-    def test_long_message_is_asked_for_as_a_whole(self) -> None:
-        """What is longer than a reading is not cut into more calls than it needs."""
-        payload = b"x" * (3 * READ_BYTES // 2)
-        body = b"\x00\x04/one" + payload
-        length = len(body)
-        head = b"\x30" + bytes([length % 128 + 128, length // 128 % 128 + 128, length >> 14])
-
-        payloads, stub = self.read(head, body)
-
-        self.assertEqual([payload], payloads)
-        self.assertIn(len(body), stub.asked)
 
 
 class PublishTests(BridgeTestCase):
@@ -1240,7 +1202,7 @@ class StandInTests(SynchronousTestCase):
         """The stand-in has no method or attribute that paho's client lacks."""
         names = [name for name in dir(FakeClient) if not name.startswith("_")]
 
-        self.assertEqual([], [name for name in names if not hasattr(BufferedClient, name)])
+        self.assertEqual([], [name for name in names if not hasattr(Client, name)])
         self.assertIn("loop_read", names)
         self.assertIn("loop_write", names)
         self.assertIn("on_socket_register_write", names)

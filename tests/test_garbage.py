@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter import garbage
-from maestro_exporter.garbage import MIDDLE, PERIOD, YOUNG, GarbageCollection
+from maestro_exporter.garbage import MIDDLE, MOST, PERIOD, YOUNG, GarbageCollection
 
 
 class FakeCollector:
-    """Python's module `gc`, as far as it is used; notes what it is told."""
+    """Python's module `gc`, as far as it is used; notes what it is told.
+
+    Attributes:
+        frozen: how many objects are set aside.
+    """
 
     def __init__(self) -> None:
         self.thresholds = (700, 10, 10)
         self.told: list[str] = []
+        self.frozen = 1000
 
     def get_threshold(self) -> tuple[int, int, int]:
         return self.thresholds
@@ -25,9 +28,20 @@ class FakeCollector:
         first, second, third = thresholds
         self.thresholds = first, second, third
 
-    def __getattr__(self, name: str) -> Any:
-        assert name in ("collect", "freeze", "unfreeze"), name
-        return lambda: self.told.append(name)
+    def get_freeze_count(self) -> int:
+        return self.frozen
+
+    def collect(self, generation: int = 2) -> None:
+        self.told.append(f"collect {generation}")
+
+    def freeze(self) -> None:
+        self.told.append("freeze")
+
+    def unfreeze(self) -> None:
+        self.told.append("unfreeze")
+
+
+ALL = ["unfreeze", "collect 2", "freeze"]
 
 
 class GarbageTests(SynchronousTestCase):
@@ -37,8 +51,12 @@ class GarbageTests(SynchronousTestCase):
         self.clock = Clock()
         self.garbage = GarbageCollection(self.clock.seconds)
 
+    def start(self) -> None:
+        self.garbage.startService()
+        self.collector.told.clear()
+
     def test_start(self) -> None:
-        """What is there at the start is set aside; all that comes is not looked at by itself."""
+        """What is there at the start is set aside; not all is looked at by itself any more."""
         self.garbage.startService()
 
         self.assertEqual(["freeze"], self.collector.told)
@@ -46,10 +64,17 @@ class GarbageTests(SynchronousTestCase):
         self.assertEqual((YOUNG, MIDDLE), (young, middle))
         self.assertGreaterEqual(all_, 1_000_000)
 
+    def test_lasting(self) -> None:
+        """What was there before is looked at, and what is made within is set aside."""
+        self.start()
+        with self.garbage.lasting():
+            self.assertEqual(["collect 0"], self.collector.told)
+
+        self.assertEqual(["collect 0", "freeze"], self.collector.told)
+
     def test_period(self) -> None:
         """All is looked at when nothing is awaited, but not again before the period is over."""
-        self.garbage.startService()
-        self.collector.told.clear()
+        self.start()
         looks = []
         for _ in range(3):
             self.garbage.nothing_awaited()
@@ -59,23 +84,39 @@ class GarbageTests(SynchronousTestCase):
             looks.append(len(self.collector.told))
             self.clock.advance(1)
 
-        self.assertEqual([0, 0, 1, 1, 2, 2], looks)
-        self.assertEqual(["collect"] * 2, self.collector.told)
+        self.assertEqual([0, 0, 3, 3, 6, 6], looks)
+        self.assertEqual(ALL * 2, self.collector.told)
+
+    def test_many_set_aside(self) -> None:
+        """All is looked at earlier when many more are set aside than were left the last time."""
+        self.start()
+        self.collector.frozen = 1500 + MOST
+        self.garbage.nothing_awaited()
+        self.assertEqual([], self.collector.told)
+        self.collector.frozen += 1
+        for _ in range(2):
+            self.garbage.nothing_awaited()
+
+        self.assertEqual(ALL, self.collector.told)
 
     def test_stop(self) -> None:
         """The collector is left as it was, and told nothing more."""
-        self.garbage.startService()
+        self.start()
         self.garbage.stopService()
         self.clock.advance(2 * PERIOD)
         self.garbage.nothing_awaited()
+        with self.garbage.lasting():
+            pass
 
         self.assertEqual((700, 10, 10), self.collector.thresholds)
-        self.assertEqual(["freeze", "unfreeze"], self.collector.told)
+        self.assertEqual(["unfreeze"], self.collector.told)
 
     def test_before_the_start(self) -> None:
         """Nothing is done for a service that does not run."""
         self.clock.advance(2 * PERIOD)
         self.garbage.nothing_awaited()
+        with self.garbage.lasting():
+            pass
         self.garbage.stopService()
 
         self.assertEqual([], self.collector.told)

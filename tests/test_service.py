@@ -64,6 +64,9 @@ from tests.samples import stats_response
 from tests.servers import Samples, parse_samples
 
 DEFAULTS = load({}, {})
+
+#: What is done with Python's garbage collector when all objects are looked at.
+ALL_LOOKED_AT = ["unfreeze", "collect 2", "freeze"]
 NOTHING_RUNS = dict.fromkeys(("mqtt", "pages", "passwords"), (False, 0))
 
 
@@ -129,7 +132,8 @@ class ExporterTestCase(SynchronousTestCase):
             set_threshold=lambda *_: self.collector.append("set"),
             freeze=lambda: self.collector.append("freeze"),
             unfreeze=lambda: self.collector.append("unfreeze"),
-            collect=lambda: self.collector.append("collect"),
+            collect=lambda generation=2: self.collector.append(f"collect {generation}"),
+            get_freeze_count=lambda: 0,
         )
         self.patch(garbage, "gc", stand_in)
         self.reread = 0  # times that the settings were
@@ -361,7 +365,7 @@ class StopTests(ExporterTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(self.in_pools(), NOTHING_RUNS)
         self.assertFalse(any(part.running for part in exporter))
-        self.assertEqual(self.collector, ["freeze", "set", "set", "unfreeze"])
+        self.assertEqual(self.collector, ["set", "freeze", "set", "unfreeze"])
 
     def test_threads_that_are_busy_are_left_behind(self) -> None:
         """A page or a password that is being made or checked does not hold up the end."""
@@ -557,9 +561,16 @@ class WiringTests(WiredTestCase):
         for after, before_round, with_round in ((5.0, 0, 0), (garbage.PERIOD, 0, 1), (601.0, 1, 1)):
             self.at = 1000.0 + after
             self.reactor.advance(4.0)
-            self.assertEqual(self.collector, ["collect"] * before_round)
+            self.assertEqual(self.collector, ALL_LOOKED_AT * before_round)
             self.reactor.advance(1.0)
-            self.assertEqual(self.collector, ["collect"] * with_round)
+            self.assertEqual(self.collector, ALL_LOOKED_AT * with_round)
+
+    def test_what_answers_leave_is_set_aside(self) -> None:
+        """The garbage collector does not look at it again and again."""
+        self.start()
+        self.collector.clear()
+        self.hear("node")
+        self.assertEqual(self.collector, ["collect 0", "freeze"])
 
     def test_link_that_goes_down_begins_no_round(self) -> None:
         """There is nobody to ask."""

@@ -97,7 +97,7 @@ def _refuse(request: Any) -> bytes:
 
 def _is_readable(request: Any) -> bool:
     """Tell a request from one for which Klein would log a traceback."""
-    return _is_text(request.path, request.getRequestHostname())
+    return _is_text(request.path, request.getHeader(b"Host") or b"")
 
 
 @lru_cache(maxsize=64)  # a few clients ask for the same again and again
