@@ -36,6 +36,7 @@ class InThread(Protocol):
 
 
 SMALL = 500  # series; rendered in 4 ms
+SMALL_BYTES = 256 * 1024
 #: After a rendering in the other thread, its result is given to all who ask for so many times
 #: as long as it took.  So scrapers, however many, take a fifth of that thread at most, which
 #: takes turns with the threads that listen to the broker.
@@ -108,6 +109,29 @@ class Shared(Generic[T]):
         self._in_thread(job).addCallback(done).addBoth(tell)
 
 
+class _Joined(Generic[T]):
+    """The beginning of a page with its tail; a small one is kept, as one piece.
+
+    Args:
+        join: gives the page in pieces.
+    """
+
+    def __init__(self, join: Callable[[T, bytes], Body]) -> None:
+        self._join = join
+        self._last: tuple[T, bytes, Body] | None = None
+
+    def with_(self, beginning: T, tail: bytes) -> Body:
+        """Give the page."""
+        if self._last is not None and self._last[0] is beginning and self._last[1] is tail:
+            return self._last[2]
+        body = self._join(beginning, tail)
+        self._last = None
+        if sum(map(len, body)) <= SMALL_BYTES:
+            body = (b"".join(body),)
+            self._last = beginning, tail, body
+        return body
+
+
 class MetricsPage:
     """The metrics, in Prometheus' text format.
 
@@ -146,19 +170,19 @@ class MetricsPage:
         self._about_exporter: tuple[ExporterState, bytes] | None = None  # and the process
         self._about_process = b""
         self._process_due = float("-inf")
-        self._joined: tuple[Compressed, bytes, Body] | None = None
+        self._plain_joined = _Joined[Body](lambda text, tail: (*text, tail))
+        self._compressed_joined = _Joined[Compressed](gzip)
 
     def body(self, *, compressed: bool) -> Body | Deferred[Body]:
         """Give the page; compressed it is one gzip member."""
-        if not compressed:
-            plain = self._plain.get()
-            if isinstance(plain, Deferred):
-                return plain.addCallback(self._join)
-            return self._join(plain)
-        beginning = self._compressed.get()
-        if isinstance(beginning, Deferred):
-            return beginning.addCallback(self._join_compressed)
-        return self._join_compressed(beginning)
+        if compressed:
+            return self._with_tail(self._compressed.get(), self._compressed_joined)
+        return self._with_tail(self._plain.get(), self._plain_joined)
+
+    def _with_tail(self, made: T | Deferred[T], joined: _Joined[T]) -> Body | Deferred[Body]:
+        if isinstance(made, Deferred):
+            return made.addCallback(lambda beginning: joined.with_(beginning, self._tail()))
+        return joined.with_(made, self._tail())
 
     def _text(self) -> tuple[Job[Body], bool]:
         snapshot = self._snapshot()
@@ -170,15 +194,6 @@ class MetricsPage:
             return lambda: compress(self._encoder.encode(cluster_page(snapshot))), True
         parts = tuple(self._encoder.encode(cluster_page(snapshot)))
         return lambda: compress(parts), True
-
-    def _join(self, text: Body) -> Body:
-        return (*text, self._tail())
-
-    def _join_compressed(self, beginning: Compressed) -> Body:
-        tail = self._tail()
-        if self._joined is None or not (self._joined[0] is beginning and self._joined[1] is tail):
-            self._joined = beginning, tail, gzip(beginning, tail)
-        return self._joined[2]
 
     def _tail(self) -> bytes:
         state = self._state()

@@ -130,13 +130,14 @@ def make_exporter(
         nothing_awaited=garbage.nothing_awaited,
     )
     versions = _versions()
+    broker = str(settings.broker)
     started = now()
 
     def state() -> ExporterState:
         link = bridge.status
         return ExporterState(
             started=started,
-            broker=str(settings.broker),
+            broker=broker,
             broker_up=link.up,
             connections=link.connections,
             connection_failures=link.failures,
@@ -156,7 +157,7 @@ def make_exporter(
 
     def unready() -> str:
         if not bridge.status.connected:
-            return f"not connected to the Maestro broker at {settings.broker}"
+            return f"not connected to the Maestro broker at {broker}"
         if not bridge.status.up:
             return "the broker has not granted the subscriptions"
         if cluster.snapshot().last_round is None:

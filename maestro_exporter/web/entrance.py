@@ -37,7 +37,7 @@ class Entrance(Resource):
 
     def render(self, request: Any) -> Any:
         """Answer for the pages, or let them answer."""
-        request.responseHeaders.removeHeader("Server")
+        request.responseHeaders.removeHeader(b"Server")
         for name, value in self._security.config.headers.items():
             request.setHeader(name, value)
         if not _is_readable(request):

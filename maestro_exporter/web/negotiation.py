@@ -9,7 +9,7 @@ _ELEMENT = re.compile(r"\s*([^\s;,]+)\s*(?:;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?
 
 
 @lru_cache(maxsize=64)  # a few clients ask again and again
-def prefers_gzip(accept_encoding: str) -> bool:
+def prefers_gzip(accept_encoding: bytes) -> bool:
     """Tell whether a client takes gzip, and likes it as much as an answer that is not encoded.
 
     Args:
@@ -17,8 +17,8 @@ def prefers_gzip(accept_encoding: str) -> bool:
             standard does not allow say nothing.
     """
     weights: dict[str, float] = {}
-    for element in accept_encoding.split(","):
-        match = _ELEMENT.fullmatch(element)
+    for element in accept_encoding.split(b","):
+        match = _ELEMENT.fullmatch(element.decode("latin-1"))
         if match is not None:
             weights[match[1].lower()] = min(1.0, float(match[2] or 1))
     gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))

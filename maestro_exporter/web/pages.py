@@ -148,6 +148,6 @@ class Pages:
         return answer_plainly(request, 500)
 
 
-def _accept_encoding(request: IRequest) -> str:
-    values = request.requestHeaders.getRawHeaders(b"Accept-Encoding") or ()
-    return b",".join(values).decode("ascii", "replace")
+def _accept_encoding(request: IRequest) -> bytes:
+    values = request.requestHeaders.getRawHeaders(b"Accept-Encoding") or (b"",)
+    return values[0] if len(values) == 1 else b",".join(values)
