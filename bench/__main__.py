@@ -48,6 +48,7 @@ BENCHMARKS = {
     "serving-small": Benchmark(
         "requests/s of a page of 100 peers, against a bare Klein route", serving.small, 90
     ),
+    "access-log": Benchmark("what a line for each request costs", serving.access_log, 60),
     "intake": Benchmark("messages/s from a real broker, against a bare paho loop", intake.run, 90),
     "stalls": Benchmark(
         "how late the reactor is with 10,000 peers, polled and scraped", stalls.run, 180
@@ -96,7 +97,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     targets = [target for outcome in outcomes.values() for target in outcome.targets]
-    _show("\n" + _summary(targets))
+    if targets:
+        _show("\n" + _summary(targets))
     if options.fast:
         _show(f"\nTiny sizes: {_FAST_MEANS}.\n")
     if options.write:

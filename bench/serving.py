@@ -64,6 +64,30 @@ def small(fast: bool) -> Outcome:
     return _outcome(sizes, _compare(sizes, ["identity", "gzip"]))
 
 
+def access_log(fast: bool) -> Outcome:
+    """Serve a small page with an access log of JSON lines, and without one."""
+    sizes = _SMALL_FAST if fast else _SMALL
+    with ExitStack() as stack:
+        client = stack.enter_context(Child("bench.load"))
+        logged, plain = [
+            stack.enter_context(console_exporter(None, "--log.format=json", *options))
+            for options in (["--web.access-log"], [])
+        ]
+        page = fetch(f"{plain.url}/metrics", "gzip")
+        rates = _turns(client, (logged.port, plain.port), "gzip", sizes, page)
+    with_log, without = [statistics.median(side) for side in zip(*rates, strict=True)]
+    more = 1e6 / with_log - 1e6 / without
+    return Outcome(
+        [],
+        [
+            ["access log", "requests/s"],
+            ["none", f"{without:,.1f}/s"],
+            ["JSON lines to a file", f"{with_log:,.1f}/s"],
+        ],
+        [f"A line takes {more:.0f} µs; {median_ratio(rates):.2f} of the requests/s are left."],
+    )
+
+
 def _outcome(sizes: _Sizes, found: list[_Compared]) -> Outcome:
     table = [["asked for", "served", "bytes", "exporter", "bare Klein", "ratio"]]
     targets = []
@@ -105,6 +129,14 @@ def _against_klein(
     page = fetch(f"http://127.0.0.1:{port}/metrics", encoding)
     klein_port = _klein(stack, page)
 
+    return _Compared(encoding, page, _turns(client, (port, klein_port), encoding, sizes, page))
+
+
+def _turns(
+    client: Child, ports: tuple[int, int], encoding: str, sizes: _Sizes, page: Fetched
+) -> list[tuple[float, float]]:
+    """Give the answers/s of two servers of the same page, by turns."""
+
     def turn(port: int) -> float:
         order: dict[str, Any] = {"port": port, "encoding": encoding}
         order |= {"connections": _CONNECTIONS, "seconds": sizes.seconds}
@@ -114,8 +146,9 @@ def _against_klein(
             raise RuntimeError(f"bodies of {answer['least']} to {answer['most']} bytes")
         return float(answer["answers"] / answer["seconds"])
 
-    turn(port), turn(klein_port)  # once for nothing: both are warm then
-    return _Compared(encoding, page, [(turn(port), turn(klein_port)) for _ in range(sizes.turns)])
+    one, other = ports
+    turn(one), turn(other)  # once for nothing: both are warm then
+    return [(turn(one), turn(other)) for _ in range(sizes.turns)]
 
 
 def _klein(stack: ExitStack, page: Fetched) -> int:
