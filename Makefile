@@ -61,7 +61,7 @@ suite:
 	@.venv/bin/python -m pytest
 
 wheel:
-	$(call stage,7,packaging: pytest against the installed wheel without the tests marked source)
+	$(call stage,7,packaging: pytest against the installed wheel without the tests marked source or long)
 	@tools/test-wheel
 
 clean:

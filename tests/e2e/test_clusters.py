@@ -10,6 +10,7 @@ from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 
+import pytest
 from paho.mqtt import publish
 
 from maestro_exporter.notes import (
@@ -57,6 +58,8 @@ from tests.e2e.clusters import (
 )
 from tests.samples import stats_response
 from tests.servers import Exporter, Mosquitto, Samples, wait_for
+
+pytestmark = pytest.mark.long
 
 SHORT_EXPIRY = "--peer-expiry=1500ms"
 

@@ -31,6 +31,8 @@ from tests.e2e.web import (
 from tests.samples import stats_response
 from tests.servers import Exporter, Mosquitto, wait_for
 
+pytestmark = pytest.mark.long
+
 MIB = 1024 * 1024
 LARGE = 9_000_000
 ASK = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -38,6 +38,8 @@ from tests.e2e.web import (
 )
 from tests.servers import Exporter, Mosquitto, Prometheus, Samples, free_port, http_get, wait_for
 
+pytestmark = pytest.mark.long
+
 LAUNCHERS = pytest.mark.parametrize("launcher", list(COMMANDS))
 
 RELOADED = "maestro_exporter_web_config_last_reload_successful"
