@@ -31,7 +31,7 @@ def log_to_standard_output(settings: Settings) -> Log:
 
 
 def run_service(
-    service: IService, log: Log, reactor: Any, reload: Callable[[], object] = lambda: None
+    service: IService, log: Log, reactor: Any, reload: Callable[[], object] | None = None
 ) -> int:
     """Run until SIGINT or SIGTERM; give the exit status.
 
@@ -41,7 +41,8 @@ def run_service(
         service: what is run.
         log: where log events go.
         reactor: runs it.
-        reload: is called at SIGHUP.
+        reload: is called at SIGHUP; without it, that ends the process, as a terminal that closes
+            should.
     """
     clock.run_on_monotonic_time(reactor)
     globalLogBeginner.beginLoggingTo([log.observer], redirectStandardIO=False)
@@ -51,7 +52,8 @@ def run_service(
     except StartError as error:
         sys.stderr.write(f"maestro-exporter: {error}\n")
         return FAILED_STATUS
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+    if reload is not None:
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 0

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 
 from twisted.application.service import Service
 
-#: Objects more than before at which the youngest are looked at, and how many times that is done
-#: until those that it left are.
-YOUNG, MIDDLE = 10_000, 10
-_NEVER = 1_000_000
+#: Objects more than before at which the youngest are looked at, how many times that is done until
+#: those that it left are, and likewise until all are that have not been set aside.
+YOUNG, MIDDLE, OLD = 10_000, 10, 10
 #: Seconds between two looks at all objects, which take a tenth of a second with 10,000 peers.
 PERIOD = 600.0
 #: Objects more than the last look at all has left, by half and by so many, at which it comes early.
@@ -42,7 +41,7 @@ class GarbageCollection(Service):
         """Take over, and set aside what was made to get here."""
         super().startService()
         self._thresholds = gc.get_threshold()
-        gc.set_threshold(YOUNG, MIDDLE, _NEVER)
+        gc.set_threshold(YOUNG, MIDDLE, OLD)
         self._set_aside()
 
     def stopService(self) -> None:

@@ -44,6 +44,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _export(arguments: Sequence[str]) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means a reload
     from twisted.internet import reactor
 
     from maestro_exporter.foreground import FAILED_STATUS, log_to_standard_output, run_service

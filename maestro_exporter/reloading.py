@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from twisted.logger import Logger
 
 PERIOD = 1.0  # seconds between two looks
 
-_Look = Sequence[object]
+#: What is different when a file has changed, by file.
+_Look = Mapping[Path, object]
 
 
 class FileWatch(Service):
@@ -34,13 +35,13 @@ class FileWatch(Service):
         self._changed = changed
         self._loop = LoopingCall(self._step)
         self._loop.clock = clock
-        self._known: _Look = ()
-        self._last: _Look = ()
+        # Before they are read: what changes meanwhile is then seen to have changed.
+        self._known = self._last = self._look()
 
     def startService(self) -> None:
-        """Take the files to be known as they are; begin to look."""
+        """Begin to look."""
         super().startService()
-        self._known = self._last = self._look()
+        self._take_as_known(self._known)
         self._loop.start(PERIOD, now=False)
 
     def stopService(self) -> None:
@@ -51,12 +52,17 @@ class FileWatch(Service):
 
     def reload(self) -> None:
         """Call now, whether or not anything has changed."""
-        files, look = self._files(), self._look()
+        look = self._look()
         try:
             self._changed()
         except Exception:  # noqa: BLE001 - the next look must come
             self.log.failure("Changed files could not be taken over")
-        self._known = self._last = look if self._files() == files else self._look()
+        self._take_as_known(look)
+
+    def _take_as_known(self, look: _Look) -> None:
+        """Take what was read to be what was seen before; of other files, what is there now."""
+        now = self._look()
+        self._known = self._last = {path: look.get(path, seen) for path, seen in now.items()}
 
     def _step(self) -> None:
         look = self._look()
@@ -66,13 +72,13 @@ class FileWatch(Service):
             self._last = look
 
     def _look(self) -> _Look:
-        return [_identity(path) for path in self._files()]
+        return {path: _identity(path) for path in self._files()}
 
 
 def _identity(path: Path) -> object:
-    """Give what is different when a file has changed, or was replaced; a missing one is alike."""
+    """Give what is different when a file has changed, or was replaced."""
     try:
         found = os.stat(path)
     except OSError as error:
-        return path, error.errno
-    return path, found.st_ino, found.st_size, found.st_mtime_ns
+        return error.errno
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -160,7 +160,7 @@ def make_exporter(
             return f"not connected to the Maestro broker at {broker}"
         if not bridge.status.up:
             return "the broker has not granted the subscriptions"
-        if cluster.snapshot().last_round is None:
+        if not cluster.has_completed_round:
             return "the first round of requests is not over"
         return ""
 
@@ -198,6 +198,8 @@ def make_exporter(
     for service in (garbage, page_worker, password_worker, security):
         service.setServiceParent(exporter)
     if settings.systemd_socket:
+        # Here, and not when they start: a daemon is another process by then, which systemd
+        # does not mean.
         endpoints = from_systemd(reactor)
     else:
         endpoints = [on_address(address, reactor) for address in settings.listen]

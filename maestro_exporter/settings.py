@@ -134,7 +134,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_WEB_CONFIG",
         "",
-        Path,
+        values.file,
         "File with TLS, users and headers, in the format of Prometheus' exporter-toolkit; "
         "read again when it changes.",
     ),
@@ -205,7 +205,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "MAESTRO_EXPORTER_CONFIG",
         "",
-        Path,
+        values.file,
         'File with settings: lines of VARIABLE="value", as in maestro-exporter-service.conf.',
     ),
     Option(

@@ -93,8 +93,11 @@ class Options(usage.Options):
         Args:
             log: gets the level; None where the log is not ours.
         """
+        given = dict(self._given)
+        if self.settings.file is not None:
+            given["config"] = [str(self.settings.file)]  # in whatever folder we are now
         try:
-            new = load(self._given, os.environ)
+            new = load(given, os.environ)
         except SettingsError as error:
             self.log.error("The settings stay as they were: {error}", error=error)
             return
@@ -166,6 +169,7 @@ def makeService(options: Options) -> IService:
     """Give the service that twistd runs."""
     from twisted.internet import reactor
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means a reload
     clock.run_on_monotonic_time(reactor)
     settings = options.settings
     twistd = getattr(options, "parent", None) or {}

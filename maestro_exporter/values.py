@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 DEFAULT_MQTT_PORT = 1883
@@ -72,6 +74,11 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 port = integer(0, 65535)
+
+
+def file(text: str) -> Path:
+    """Parse the name of a file; twistd may change to another folder later."""
+    return Path(os.path.abspath(text))
 
 
 def boolean(text: str) -> bool:

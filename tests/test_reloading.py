@@ -25,9 +25,9 @@ class FileWatchTests(SynchronousTestCase):
         self.clock = Clock()
         self.calls = 0
         self.when_called: Callable[[], object] = lambda: None
-        self.watch = FileWatch(lambda: list(self.files), self.called, self.clock)
         self.time = 1_000_000_000
         self.write(self.one, "1")
+        self.watch = FileWatch(lambda: list(self.files), self.called, self.clock)
 
     def called(self) -> None:
         self.calls += 1
@@ -52,6 +52,20 @@ class FileWatchTests(SynchronousTestCase):
 
     def test_nothing_changes(self) -> None:
         """Nothing is called; the files count as known from the start."""
+        self.start()
+        self.assertEqual(self.looks(10), 0)
+
+    def test_change_before_the_start(self) -> None:
+        """What changes while it is being read for the first time is taken over."""
+        self.write(self.one, "2")
+        self.start()
+        self.assertEqual(self.looks(2), 1)
+        self.assertEqual(self.looks(10), 0)
+
+    def test_file_that_is_named_by_another(self) -> None:
+        """One that is only known once the first was read counts as known from the start."""
+        self.write(self.two, "1")
+        self.files = [self.one, self.two]
         self.start()
         self.assertEqual(self.looks(10), 0)
 

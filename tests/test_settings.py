@@ -70,7 +70,7 @@ GOOD: tuple[tuple[str, str, str, object], ...] = (
     ("web.systemd-socket", "true", "systemd_socket", True),
     ("web.systemd-socket", "false", "systemd_socket", False),
     ("web.config.file", "/etc/web.yml", "web_config", Path("/etc/web.yml")),
-    ("web.config.file", "web config.yml", "web_config", Path("web config.yml")),
+    ("web.config.file", "web config.yml", "web_config", Path.cwd() / "web config.yml"),
     ("web.config.file", "/does/not/exist", "web_config", Path("/does/not/exist")),
     ("web.max-requests", "1", "max_requests", 1),
     ("web.max-requests", "1000", "max_requests", 1000),

@@ -53,7 +53,7 @@ GOOD: tuple[tuple[Sequence[str], str, object], ...] = (
     ),
     (["--web.systemd-socket"], "systemd_socket", True),
     (["--web.systemd-socket", "--port=7"], "listen", ()),
-    (["--web.config.file=web.yml"], "web_config", Path("web.yml")),
+    (["--web.config.file=web.yml"], "web_config", Path.cwd() / "web.yml"),
     (["--web.config.file", "/etc/web.yml"], "web_config", Path("/etc/web.yml")),
     (["--web.max-requests=7"], "max_requests", 7),
     (["--web.access-log"], "access_log", True),

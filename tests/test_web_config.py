@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -476,3 +477,23 @@ class AnyText(SynchronousTestCase):
         self.assertEqual(
             str(error), f"{self.path}:3: tls_server_config.key: give a private key in PEM"
         )
+
+
+class ClientTests(SynchronousTestCase):
+    """What is said of clients' certificates."""
+
+    def test_what_is_asked_of_clients(self) -> None:
+        """Whether each must show one of the CA, and of which names, is told."""
+        folder = Path(__file__).parent / "web_config"
+        asked = {}
+        for path in sorted(folder.glob("good/*.yml")):
+            config = load(path)
+            found = re.findall(
+                r"^ *client_auth_type: *(\w+)", path.read_text("utf-8"), re.MULTILINE
+            )
+            asked[path.name] = (found, config.verifies_clients, bool(config.client_allowed_sans))
+
+        for name, (found, verifies, _) in asked.items():
+            self.assertEqual(verifies, found == ["RequireAndVerifyClientCert"], name)
+        self.assertTrue(any(verifies for _, verifies, _ in asked.values()))
+        self.assertTrue(any(names for _, _, names in asked.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -42,8 +43,9 @@ class Users:
         self.answer = answer
         self.asked: list[tuple[str, bytes]] = []
 
-    def check(self, user: str, password: bytes) -> Any:
+    def check(self, user: str, password: bytes, wanted: Callable[[], bool]) -> Any:
         self.asked.append((user, password))
+        self.wanted = wanted
         return self.answer
 
 
@@ -234,9 +236,11 @@ class PasswordTests(EntranceTestCase):
         """A client that leaves during the check gets nothing, and no page is made for it."""
         for outcome in (True, False, ValueError()):
             checked: Deferred[bool] = Deferred()
-            self.users(checked)
+            users = self.users(checked)
             wire = self.send(b"/metrics", basic(b"a:b"))
+            self.assertTrue(users.wanted())
             wire.close()
+            self.assertFalse(users.wanted())
             with mock.patch.object(self.pages, "render", side_effect=AssertionError) as render:
                 if isinstance(outcome, bool):
                     checked.callback(outcome)

@@ -246,6 +246,26 @@ class ReloadTests(SecurityTestCase):
         self.say(users={"alice": b"$2b$04$1"})
         self.refused("to switch TLS on or off")
 
+    def test_certificates_go(self) -> None:
+        """Where clients must show a certificate, half a file does not let all others in."""
+        tls: dict[str, Any] = {
+            "users": {"alice": b"$2b$04$1"},
+            "context": Context(TLS_METHOD),
+        }
+        self.security.config = WebConfig(**tls, verifies_clients=True)
+        self.say(**tls)
+        self.refused("to let everybody ask without a certificate")
+
+    def test_names_go(self) -> None:
+        """Where only certificates of some names may ask, neither does it let in those of others."""
+        tls: dict[str, Any] = {
+            "users": {"alice": b"$2b$04$1"},
+            "context": Context(TLS_METHOD),
+        }
+        self.security.config = WebConfig(**tls, client_allowed_sans=("prometheus",))
+        self.say(**tls)
+        self.refused("to let all certificates ask")
+
 
 class TLSTests(SecurityTestCase):
     """Connections over TLS."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
@@ -968,7 +968,13 @@ class FuzzTests(ServerTestCase):
             self.assertTrue(text.isprintable(), text)
         self.log.events.clear()
 
-    @settings(max_examples=300, derandomize=True, deadline=None, database=None)
+    @settings(
+        max_examples=300,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     @given(_streams, st.integers(0, 1000))
     def test_anything(self, parts: list[bytes], seed: int) -> None:
         """There are answers or none, but no error and nothing of the inside."""

@@ -175,6 +175,11 @@ class Cluster:
             events=self._journal.events(),
         )
 
+    @property
+    def has_completed_round(self) -> bool:
+        """Whether a snapshot would show a last round; cheaper than to take one."""
+        return self._rounds.complete is not None
+
     def freshen(self) -> None:
         """Prepare to show who has answered since this was last called.
 

@@ -52,6 +52,8 @@ class WebConfig:
 
     Attributes:
         context: for the server's side of TLS; None means plain HTTP.
+        verifies_clients: each client must show a certificate of the CA.
+        client_allowed_sans: of which its certificate must have one; empty allows all.
         headers: what to add to each response, in Latin-1; blank ones are left out.
         users: bcrypt hash by user name; if there are none, everyone may ask.
         rate_limit: None means no limit.
@@ -60,6 +62,8 @@ class WebConfig:
     """
 
     context: SSL.Context | None = None
+    verifies_clients: bool = False
+    client_allowed_sans: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=_nothing)
     users: Mapping[str, bytes] = field(default_factory=_nothing, repr=False)
     rate_limit: RateLimit | None = None

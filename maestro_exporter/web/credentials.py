@@ -38,8 +38,13 @@ class Credentials:
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._pending = 0
 
-    def check(self, user: str, password: bytes) -> bool | Deferred[bool] | None:
-        """Tell whether they are right; None if too many are being checked already."""
+    def check(
+        self, user: str, password: bytes, wanted: Callable[[], bool] = lambda: True
+    ) -> bool | Deferred[bool] | None:
+        """Tell whether they are right; None if too many are being checked already.
+
+        In the thread, `wanted` tells whether somebody still waits for the answer.
+        """
         digest = hmac.new(self._key, f"{user}:".encode() + password, hashlib.sha256).digest()
         if digest in self._right:
             self._right.move_to_end(digest)
@@ -60,7 +65,7 @@ class Credentials:
             return result
 
         return (
-            self._in_thread(lambda: self._is_right(user, password))
+            self._in_thread(lambda: wanted() and self._is_right(user, password))
             .addBoth(over)
             .addCallback(checked)
         )

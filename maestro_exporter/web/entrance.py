@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -61,18 +62,17 @@ class Entrance(Resource):
         given = _basic_credentials(request.getHeader(b"Authorization"))
         if given is None:
             return _refuse(request)
-        known = credentials.check(*given)
+        gone: list[Failure] = []
+        known = credentials.check(*given, wanted=lambda: not gone)
         if known is None:
             return answer_plainly(request, 503)
         if isinstance(known, Deferred):
-            self._wait(request, known)
+            request.notifyFinish().addErrback(gone.append)
+            self._wait(request, known, gone)
             return NOT_DONE_YET
         return self._let_in(request)
 
-    def _wait(self, request: Any, known: Deferred[bool]) -> None:
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
-
+    def _wait(self, request: Any, known: Deferred[bool], gone: Sequence[Failure]) -> None:
         def answer(right: bool) -> None:
             if gone:
                 return

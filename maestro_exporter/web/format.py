@@ -64,6 +64,8 @@ def read(path: Path) -> WebConfig:
         tls, http = root.section("tls_server_config"), root.section("http_server_config")
         return WebConfig(
             context=_context(tls, path.parent, files),
+            verifies_clients=tls.given.get("client_auth_type") == "RequireAndVerifyClientCert",
+            client_allowed_sans=tls.given.get("client_allowed_sans", ()),
             headers=MappingProxyType(http.section("headers").given),
             users=MappingProxyType(root.given.get("basic_auth_users", {})),
             rate_limit=_rate_limit(root.section("rate_limit")),

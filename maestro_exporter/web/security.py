@@ -121,15 +121,21 @@ class Security(Service):
 
     def _check_change(self, new: WebConfig) -> None:
         """Refuse what half a file might say: that all may ask, and that all may listen."""
-        if (new.context is None) is not (self.config.context is None):
-            raise WebConfigError(
-                f"{self._path}: to switch TLS on or off, restart the exporter", new.files
-            )
-        if self.config.users and not new.users:
-            raise WebConfigError(
-                f"{self._path}: to let everybody ask without a password, restart the exporter",
-                new.files,
-            )
+        old = self.config
+        reasons = {
+            "to switch TLS on or off": (new.context is None) is not (old.context is None),
+            "to let everybody ask without a password": old.users and not new.users,
+            "to let everybody ask without a certificate": (
+                old.verifies_clients and not new.verifies_clients
+            ),
+            "to let all certificates ask": (
+                old.client_allowed_sans and not new.client_allowed_sans
+            ),
+        }
+        for reason, refused in reasons.items():
+            if refused:
+                message = f"{self._path}: {reason}, restart the exporter"
+                raise WebConfigError(message, new.files)
 
 
 class _TokenBucket:

@@ -465,14 +465,13 @@ def test_check_config_of_wrong_files(authority: Authority, tmp_path: Path) -> No
         assert "hunter2" not in done.stderr
 
 
-@LAUNCHERS
-def test_a_wrong_file_at_the_start(launcher: str, tmp_path: Path) -> None:
-    """With a wrong web configuration the exporter does not run: one line, status 1."""
-    config = WebConfig(tmp_path, tls_server_config={"cert_file": "missing.pem"})
-    options = (NO_BROKER, config.option, f"--web.listen-address=127.0.0.1:{free_port()}")
+def assert_refuses_to_start(launcher: str, folder: Path, expected: str, *options: str) -> None:
+    """With these options it ends with status 1, and one line says why."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LISTEN_")}
     done = subprocess.run(
-        [*COMMANDS[launcher], *options],
-        cwd=tmp_path,
+        [*COMMANDS[launcher], NO_BROKER, *options],
+        cwd=folder,
+        env=environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -480,8 +479,16 @@ def test_a_wrong_file_at_the_start(launcher: str, tmp_path: Path) -> None:
     )
     lines = (done.stdout + done.stderr).splitlines()
     assert done.returncode == 1, done
-    assert len([line for line in lines if "--web.config.file: " in line]) == 1, lines
+    assert len([line for line in lines if expected in line]) == 1, lines
     assert not [line for line in lines if "Traceback" in line or "  File" in line], lines
+
+
+@LAUNCHERS
+def test_a_wrong_file_at_the_start(launcher: str, tmp_path: Path) -> None:
+    """With a wrong web configuration the exporter does not run: one line, status 1."""
+    config = WebConfig(tmp_path, tls_server_config={"cert_file": "missing.pem"})
+    address = f"--web.listen-address=127.0.0.1:{free_port()}"
+    assert_refuses_to_start(launcher, tmp_path, "--web.config.file: ", config.option, address)
 
 
 # ----------------------------------------------------------------- readiness
@@ -559,20 +566,7 @@ def test_sockets_of_systemd(launcher: str, tmp_path: Path) -> None:
 @LAUNCHERS
 def test_no_socket_of_systemd(launcher: str, tmp_path: Path) -> None:
     """Without a socket of systemd the exporter does not run: one line, status 1."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LISTEN_")}
-    done = subprocess.run(
-        [*COMMANDS[launcher], NO_BROKER, "--web.systemd-socket"],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    lines = (done.stdout + done.stderr).splitlines()
-    assert done.returncode == 1, done
-    assert len([line for line in lines if "--web.systemd-socket: " in line]) == 1, lines
-    assert not [line for line in lines if "Traceback" in line or "  File" in line], lines
+    assert_refuses_to_start(launcher, tmp_path, "--web.systemd-socket: ", "--web.systemd-socket")
 
 
 # ----------------------------------------------------------------- access log
