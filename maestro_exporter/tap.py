@@ -93,9 +93,9 @@ class Options(usage.Options):
         Args:
             log: gets the level; None where the log is not ours.
         """
-        given = dict(self._given)
-        if self.settings.file is not None:
-            given["config"] = [str(self.settings.file)]  # in whatever folder we are now
+        # The files as they were found, in whatever folder we are now.
+        files = {"config": self.settings.file, "web.config.file": self.settings.web_config}
+        given = self._given | {name: [str(path)] for name, path in files.items() if path}
         try:
             new = load(given, os.environ)
         except SettingsError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import signal
 import sys
@@ -310,6 +311,20 @@ class RereadTests(OptionsTestCase):
         self.environ["MAESTRO_EXPORTER_LOG_LEVEL"] = "error"
         self.options().reread(self.log)
         self.assertEqual(self.written(), ["error"])
+
+    def test_files_are_found_from_another_folder(self) -> None:
+        """twistd may change to one after the settings were read."""
+        here = Path.cwd()
+        self.addCleanup(os.chdir, here)
+        os.chdir(self.path.parent)
+        options = Options()
+        options.parseOptions([f"--config={self.path.name}", "--web.config.file=web.yml"])
+        os.chdir("/")
+        self.write('MAESTRO_EXPORTER_LOG_LEVEL="debug"')
+        options.reread(self.log)
+
+        self.assertEqual(self.logged.lines(), [])
+        self.assertEqual(len(self.written()), 4)
 
     def test_log_that_is_not_ours(self) -> None:
         """Its level is left alone."""
