@@ -18,13 +18,11 @@ from typing import Any, NamedTuple
 
 _engine: Any
 try:
-    # Ten times as fast as zlib and compresses this text as well (bench/RESULTS.md).
+    # Ten times as fast as zlib and compresses this text as well: a page of 11 MB in 4.3 ms to
+    # 675 kB, zlib in 43 ms to 699 kB.
     from isal import isal_zlib as _engine
-
-    ENGINE = "isal"
 except ImportError:
     _engine = zlib
-    ENGINE = "zlib"
 
 LEVEL = 1  # zlib's level 6 takes twice as long for a page that is a seventh smaller
 

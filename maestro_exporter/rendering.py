@@ -78,17 +78,16 @@ class Shared(Generic[T]):
             self._made[0] == version or self._seconds() < self._rest_until
         ):
             return self._made[1]
-        if self._waiting is None:
-            job, large = self._prepare()
-            if not large:
-                self._made = version, job()
-                return self._made[1]
-            made: Deferred[T] = Deferred()
-            self._waiting = [made]
-            self._start(version, job)
+        made: Deferred[T] = Deferred()
+        if self._waiting is not None:
+            self._waiting.append(made)
             return made
-        made = Deferred()
-        self._waiting.append(made)
+        job, large = self._prepare()
+        if not large:
+            self._made = version, job()
+            return self._made[1]
+        self._waiting = [made]
+        self._start(version, job)
         return made
 
     def _start(self, version: object, job: Job[T]) -> None:

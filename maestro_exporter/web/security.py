@@ -37,6 +37,7 @@ class Security(Service):
         config: what the file says.
         credentials: the users; None where all may ask.
         last_reload: how the last loading went; None where there is no file.
+        files: those on which it depends, the configuration file first.
     """
 
     log = Logger()
@@ -48,13 +49,8 @@ class Security(Service):
         self.config = WebConfig()
         self.credentials: Credentials | None = None
         self.last_reload: Reload | None = None
-        self._files: tuple[Path, ...] = () if path is None else (path,)
+        self.files: tuple[Path, ...] = () if path is None else (path,)
         self._bucket: _TokenBucket | None = None
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files on which it depends, the configuration file first."""
-        return self._files
 
     def privilegedStartService(self) -> None:
         """Load the file, which only the superuser may be able to read.
@@ -90,7 +86,7 @@ class Security(Service):
         except WebConfigError as error:
             if self.last_reload is not None:
                 self.last_reload = self.last_reload._replace(successful=False)
-            self._files = error.files
+            self.files = error.files
             self.log.error("The web configuration stays as it was: {error}", error=error)
             return
         self._take(new)
@@ -113,7 +109,7 @@ class Security(Service):
         if new.rate_limit != self.config.rate_limit:
             self._bucket = _TokenBucket(new.rate_limit, self._seconds) if new.rate_limit else None
         self.config = new
-        self._files = new.files
+        self.files = new.files
         self.last_reload = Reload(successful=True, succeeded=self._now())
 
     def _seconds(self) -> float:
