@@ -1,25 +1,24 @@
 """Command line, environment and file to one frozen `Settings`.
 
-`OPTIONS` is the one list of what can be set: the parser of the command line,
-the environment, the configuration file, the help and the errors all come from
-it.  The command line beats the environment, which beats the file, which beats
-the default; an empty value counts as not given.
+The command line beats the environment, which beats the file, which beats the
+default; an empty value counts as not given.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maestro_exporter import values
-from maestro_exporter.values import Address
+from maestro_exporter import options, values
+from maestro_exporter.broker import Broker, BrokerError, read_secret
+from maestro_exporter.options import OPTIONS, Option
+from maestro_exporter.values import Address, BrokerURL
 
-LOG_LEVELS = ("debug", "info", "warn", "error")
-LOG_FORMATS = ("text", "json")
 FORGET = 900.0  # seconds
 
 
@@ -45,7 +44,7 @@ class Settings:
         file: the configuration file that was read.
     """
 
-    broker: Address
+    broker: Broker
     listen: tuple[Address, ...]
     systemd_socket: bool
     telemetry_path: str
@@ -61,174 +60,6 @@ class Settings:
     file: Path | None
 
 
-# ----------------------------------------------------------------- options
-
-
-class Option(NamedTuple):
-    """One thing that can be set.
-
-    Attributes:
-        name: the long option, without dashes.
-        short: its letter, or empty.
-        variable: its name in the environment and in the file.
-        default: the text it has when not given; empty where it follows from another option.
-        parse: text to value; raises ValueError saying what is allowed.
-        help: what it is, its unit, its default.
-        repeatable: it may be given several times; in a variable, values are parted by spaces.
-        flag: on the command line it has no value; in a variable, that is true or false.
-    """
-
-    name: str
-    short: str
-    variable: str
-    default: str
-    parse: Callable[[str], Any]
-    help: str
-    repeatable: bool = False
-    flag: bool = False
-
-
-_PORT = "port"
-_LISTEN = "web.listen-address"
-_SYSTEMD = "web.systemd-socket"
-_CONFIG = "config"
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "maestro-url",
-        "m",
-        "MAESTRO_BROKER",
-        "mqtt://localhost:1883",
-        values.broker,
-        "The Maestro broker, mqtt://host[:port].  [default: mqtt://localhost:1883]",
-    ),
-    Option(
-        _PORT,
-        "p",
-        "MAESTRO_EXPORTER_PORT",
-        "9120",
-        values.port,
-        "TCP port of the pages, on every IPv4 interface; 0 takes a free one.  [default: 9120]",
-    ),
-    Option(
-        _LISTEN,
-        "",
-        "MAESTRO_EXPORTER_LISTEN_ADDRESS",
-        "",
-        values.listen_address,
-        "Where to serve the pages instead: host:port, [IPv6 address]:port or :port; "
-        "may be given several times.",
-        repeatable=True,
-    ),
-    Option(
-        _SYSTEMD,
-        "",
-        "MAESTRO_EXPORTER_SYSTEMD_SOCKET",
-        "false",
-        values.boolean,
-        "Serve the pages on the sockets that systemd hands over instead.",
-        flag=True,
-    ),
-    Option(
-        "web.config.file",
-        "",
-        "MAESTRO_EXPORTER_WEB_CONFIG",
-        "",
-        values.file,
-        "File with TLS, users and headers, in the format of Prometheus' exporter-toolkit; "
-        "read again when it changes.",
-    ),
-    Option(
-        "web.max-requests",
-        "",
-        "MAESTRO_EXPORTER_MAX_REQUESTS",
-        "40",
-        values.integer(1, 1000),
-        "Most pages to be on their way at a time, 1 to 1000; more requests are answered with 503.  "
-        "[default: 40]",
-    ),
-    Option(
-        "web.access-log",
-        "",
-        "MAESTRO_EXPORTER_ACCESS_LOG",
-        "false",
-        values.boolean,
-        "Log each request.",
-        flag=True,
-    ),
-    Option(
-        "web.telemetry-path",
-        "",
-        "MAESTRO_EXPORTER_TELEMETRY_PATH",
-        "/metrics",
-        values.path,
-        "Path of the metrics.  [default: /metrics]",
-    ),
-    Option(
-        "interval",
-        "",
-        "MAESTRO_EXPORTER_INTERVAL",
-        "10s",
-        values.duration("100ms", "1h"),
-        "Time between two rounds of requests to the peers, in seconds or with a unit "
-        "(500ms, 10s, 1m), 100ms to 1h.  [default: 10s]",
-    ),
-    Option(
-        "peer-expiry",
-        "",
-        "MAESTRO_EXPORTER_PEER_EXPIRY",
-        "",
-        values.duration("100ms", "24h"),
-        "Time without a reply after which a peer is down and its gauges vanish, "
-        "one interval to 24h.  [default: 3 intervals]",
-    ),
-    Option(
-        "peer-forget",
-        "",
-        "MAESTRO_EXPORTER_PEER_FORGET",
-        "",
-        values.duration("100ms", "8760h"),
-        "Time without a reply after which maestro_peer_up 0 vanishes too, up to 8760h.  "
-        "[default: 15m, or 2 expiries where that is more]",
-    ),
-    Option(
-        "max-peers",
-        "",
-        "MAESTRO_EXPORTER_MAX_PEERS",
-        "10000",
-        values.integer(1, 1_000_000),
-        "Most peers to know at a time, 1 to 1000000; more are counted, not shown.  "
-        "[default: 10000]",
-    ),
-    Option(
-        _CONFIG,
-        "",
-        "MAESTRO_EXPORTER_CONFIG",
-        "",
-        values.file,
-        'File with settings: lines of VARIABLE="value", as in maestro-exporter-service.conf.',
-    ),
-    Option(
-        "log.level",
-        "",
-        "MAESTRO_EXPORTER_LOG_LEVEL",
-        "info",
-        values.one_of(LOG_LEVELS),
-        "Least level to log: debug, info, warn, error.  [default: info]",
-    ),
-    Option(
-        "log.format",
-        "",
-        "MAESTRO_EXPORTER_LOG_FORMAT",
-        "text",
-        values.one_of(LOG_FORMATS),
-        "Form of the log lines: text, json.  [default: text]",
-    ),
-)
-
-_BY_VARIABLE = {option.variable: option for option in OPTIONS}
-
-
 class _Given(NamedTuple):
     """The texts given for one option in one place, and how to name that place in an error."""
 
@@ -239,26 +70,29 @@ class _Given(NamedTuple):
 _Source = dict[str, _Given]
 
 
-def load(given: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Settings:
+def load(
+    given: Mapping[str, Sequence[str]], environ: Mapping[str, str], folder: str = ""
+) -> Settings:
     """Give the settings in force.
 
     Args:
         given: the command line: texts by long option name, in their order.
         environ: the environment.
+        folder: where files are whose names say no folder; empty for the current one.
 
     Raises:
-        SettingsError: a value is not allowed, or the file cannot be read or has a
-            setting that does not exist.  Secrets in a value are not repeated.
+        SettingsError: a value is not allowed, or a file cannot be read or is not as it
+            should be.  Secrets are not repeated.
     """
     sources = [_command_line(given), _environment(environ)]
-    config = _first(sources, _CONFIG)
+    config = _first(sources, options.CONFIG)
     if config is not None:
-        sources.append(_file(Path(config.texts[-1])))
+        sources.append(_file(Path(folder, config.texts[-1])))
 
     found: dict[str, Any] = {}
     for option in OPTIONS:
         chosen = _first(sources, option.name) or _Given([option.default], f"--{option.name}")
-        parsed = [_parse(option, text, chosen.place) for text in chosen.texts if text]
+        parsed = [_parse(option, text, chosen.place, folder) for text in chosen.texts if text]
         found[option.name] = parsed if option.repeatable else (parsed[-1] if parsed else None)
 
     interval = found["interval"]
@@ -267,13 +101,13 @@ def load(given: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Sett
     _check_order("--peer-expiry", expiry, "--interval", interval)
     _check_order("--peer-forget", forget, "--peer-expiry", expiry)
     return Settings(
-        broker=found["maestro-url"],
-        listen=() if found[_SYSTEMD] else _listen(sources, found),
-        systemd_socket=found[_SYSTEMD],
+        broker=_broker(sources, found, environ.get("CREDENTIALS_DIRECTORY", "")),
+        listen=() if found[options.SYSTEMD] else _listen(sources, found),
+        systemd_socket=found[options.SYSTEMD],
         web_config=found["web.config.file"],
         max_requests=found["web.max-requests"],
         access_log=found["web.access-log"],
-        file=found[_CONFIG],
+        file=found[options.CONFIG],
         telemetry_path=found["web.telemetry-path"],
         interval=interval,
         peer_expiry=expiry,
@@ -296,18 +130,101 @@ def _first(sources: Sequence[_Source], name: str) -> _Given | None:
 def _listen(sources: Sequence[_Source], found: Mapping[str, Any]) -> tuple[Address, ...]:
     """The nearer source wins between the two options; in one source, the addresses do."""
     for source in sources:
-        if _LISTEN in source:
-            return tuple(found[_LISTEN])
-        if _PORT in source:
+        if options.LISTEN in source:
+            return tuple(found[options.LISTEN])
+        if options.PORT in source:
             break
-    return (Address("", found[_PORT]),)
+    return (Address("", found[options.PORT]),)
 
 
-def _parse(option: Option, text: str, place: str) -> Any:
+def _parse(option: Option, text: str, place: str, folder: str) -> Any:
+    if option.parse is values.file:
+        text = os.path.join(folder, text)  # which is the text, where that says a folder
     try:
         return option.parse(text)
     except ValueError as error:
-        raise SettingsError(f'{place}: "{values.shown(text)}": {error}') from None
+        shown = "" if option.secret else f'"{values.shown(text)}": '
+        raise SettingsError(f"{place}: {shown}{error}") from None
+
+
+# ----------------------------------------------------------------- the broker
+
+#: What systemd's `LoadCredential=` has to call them.
+_CREDENTIAL_USERNAME = "mqtt-username"
+_CREDENTIAL_PASSWORD = "mqtt-password"  # noqa: S105  a file
+
+
+def _broker(sources: Sequence[_Source], found: Mapping[str, Any], credentials: str) -> Broker:
+    """Put together what concerns the broker, and see whether it can be used.
+
+    Args:
+        sources: the nearest first.
+        found: the value of each option that is in force.
+        credentials: systemd's folder of them, or empty.
+    """
+    url: BrokerURL = found[options.URL]
+    username = _nearest(
+        sources, {options.URL: url.username, options.USERNAME: found[options.USERNAME]}
+    )
+    passwords = {options.URL: url.password, options.PASSWORD: found[options.PASSWORD]}
+    password = _nearest(sources, passwords | {options.PASSWORD_FILE: found[options.PASSWORD_FILE]})
+    if password is None:
+        password = _credential(credentials, _CREDENTIAL_PASSWORD)
+    try:
+        if not username and (path := _credential(credentials, _CREDENTIAL_USERNAME)):
+            username = read_secret(path, f"--{options.USERNAME} (from $CREDENTIALS_DIRECTORY)")
+        broker = Broker(
+            address=url.address,
+            tls=url.tls,
+            insecure=found[options.INSECURE],
+            ca_file=found[options.CA_FILE],
+            cert_file=found[options.CERT_FILE],
+            key_file=found[options.KEY_FILE],
+            username=username or "",
+            password=password if isinstance(password, str) else "",
+            password_file=password if isinstance(password, Path) else None,
+            version="" if found[options.VERSION] == "auto" else found[options.VERSION],
+            client_id=found[options.CLIENT_ID] or "",
+            session_expiry=found[options.SESSION_EXPIRY],
+        )
+        _check_broker(broker, found)
+        broker.credentials()
+        broker.tls_context()
+    except BrokerError as error:
+        raise SettingsError(str(error)) from None
+    return broker
+
+
+def _nearest(sources: Sequence[_Source], given: Mapping[str, Any]) -> Any:
+    """Give the value, of several options for one thing, that was given in the nearest source.
+
+    In one source, the first option wins.  None where no option has a value.
+    """
+    ranks = {
+        name: next((rank for rank, source in enumerate(sources) if name in source), len(sources))
+        for name, value in given.items()
+        if value
+    }
+    return given[min(ranks, key=ranks.__getitem__)] if ranks else None
+
+
+def _credential(folder: str, name: str) -> Path | None:
+    """Give the file of a credential that systemd hands over, if there is one."""
+    path = os.path.join(folder, name)
+    return values.file(path) if folder and os.path.isfile(path) else None
+
+
+def _check_broker(broker: Broker, found: Mapping[str, Any]) -> None:
+    if not broker.tls:
+        for name in (options.CA_FILE, options.CERT_FILE, options.KEY_FILE, options.INSECURE):
+            if found[name]:
+                raise SettingsError(
+                    f"--{name}: needs TLS: give --{options.URL} as mqtts://host[:port]"
+                )
+    if broker.key_file and not broker.cert_file:
+        raise SettingsError(f"--{options.KEY_FILE}: needs --{options.CERT_FILE}")
+    if not broker.username and (broker.password or broker.password_file):
+        raise SettingsError(f"--{options.USERNAME}: there is a password, but no user name")
 
 
 # ----------------------------------------------------------------- sources
@@ -325,30 +242,35 @@ def _command_line(given: Mapping[str, Sequence[str]]) -> _Source:
 
 def _environment(environ: Mapping[str, str]) -> _Source:
     return {
-        option.name: _Given(_split(option, text), f"--{option.name} (from ${option.variable})")
+        option.name: _Given(_split(option, text), _place(option, f"${option.variable}"))
         for option in OPTIONS
-        if (text := environ.get(option.variable, "").strip())
+        if (text := environ.get(option.variable, "")).strip()
     }
+
+
+def _place(option: Option, where: str) -> str:
+    """Say what was given where, for an error."""
+    return where if option.secret else f"--{option.name} (from {where})"
 
 
 def _file(path: Path) -> _Source:
     shown = values.shown(str(path))
     source: _Source = {}
     for number, variable, text in _assignments(path, shown):
-        option = _BY_VARIABLE.get(variable)
+        option = options.BY_VARIABLE.get(variable)
         if option is None:
             # A service's file may hold variables for others, but one of our
             # family that does not exist is a slip of the pen.
             if variable.startswith("MAESTRO"):
-                known = ", ".join(_BY_VARIABLE)
+                known = ", ".join(options.BY_VARIABLE)
                 raise SettingsError(
                     f"--config: {shown}:{number}: {variable} is no setting; there are {known}"
                 )
             continue
-        if option.name == _CONFIG:
+        if option.name == options.CONFIG:
             raise SettingsError(f"--config: {shown}:{number}: a file cannot name another file")
         if text.strip():
-            place = f"--{option.name} (from {variable} in {shown}:{number})"
+            place = _place(option, f"{variable} in {shown}:{number}")
             source[option.name] = _Given(_split(option, text), place)
     return source
 
@@ -389,4 +311,6 @@ def _assignments(path: Path, shown: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _split(option: Option, text: str) -> list[str]:
+    if option.secret:
+        return [text]
     return text.split() if option.repeatable else [text.strip()]

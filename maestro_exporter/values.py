@@ -11,10 +11,15 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 DEFAULT_MQTT_PORT = 1883
+DEFAULT_MQTTS_PORT = 8883
+MOST_BYTES = 65_535  # of a text in MQTT
+FAILED_STATUS = 1  # how the exporter ends that cannot start, or cannot go on
 USAGE_STATUS = 2  # how a command ends whose options are wrong
 
 
@@ -28,22 +33,79 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerURL:
+    """What a broker's URL says; neither `repr` nor `str` shows the password.
+
+    Attributes:
+        username, password: empty where the URL has none.
+    """
+
+    address: Address
+    tls: bool = False
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
 _PORT = r"(?P<port>[0-9]{1,5})"
 _IPV6 = r"\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # underscores are in use
 _NAME = rf"(?P<name>{_LABEL}(?:\.{_LABEL})*\.?)"
-_URL = re.compile(rf"mqtt://(?:{_IPV6}|{_NAME})(?::{_PORT})?/?", re.IGNORECASE)
+_SCHEME = r"(?:(?P<tls>mqtts|mqtt\+ssl|ssl)|mqtt|tcp)://"
+#: The user name ends at the first ':', and the password at the last '@', so that both
+#: may stand there as they are; only '%', and ':' in the user name, must be encoded.
+_USER = r"(?:(?P<user>[^:]*)(?::(?P<password>.*))?@)?"
+_URL = re.compile(rf"{_SCHEME}{_USER}(?:{_IPV6}|{_NAME})(?::{_PORT})?/?", re.IGNORECASE | re.DOTALL)
 _LISTEN = re.compile(rf"(?:{_IPV6}|{_NAME})?:{_PORT}")
 
 
-def broker(text: str) -> Address:
-    """Parse `mqtt://host[:port]`."""
+def broker(text: str) -> BrokerURL:
+    """Parse `scheme://[user[:password]@]host[:port][/]`.
+
+    The scheme is `mqtt` or `tcp`, or for TLS `mqtts`, `mqtt+ssl` or `ssl`.  User name and
+    password may be percent-encoded.
+    """
     match = _URL.fullmatch(text)
-    port = int(match["port"] or DEFAULT_MQTT_PORT) if match else 0
+    usual_port = DEFAULT_MQTTS_PORT if match and match["tls"] else DEFAULT_MQTT_PORT
+    port = int(match["port"] or usual_port) if match else 0
     if match is None or not 1 <= port <= 65535 or not _is_ipv6(match["ipv6"]):
-        without = ", without user name and password" if "@" in text else ""
-        raise ValueError(f"give mqtt://host[:port]{without}")
-    return Address((match["ipv6"] or match["name"]).lower(), port)
+        raise ValueError(
+            "give mqtt://host[:port], or mqtts:// for TLS; "
+            "a user name and password may stand before the host"
+        )
+    return BrokerURL(
+        Address((match["ipv6"] or match["name"]).lower(), port),
+        match["tls"] is not None,
+        _decoded("user name", match["user"]),
+        _decoded("password", match["password"]),
+    )
+
+
+def _decoded(what: str, text: str | None) -> str:
+    """Give a part of a URL without its percent-encoding; a '%' that begins none stays."""
+    try:
+        return mqtt_text(unquote(text, errors="strict")) if text else ""
+    except ValueError as error:
+        reason = "give UTF-8" if isinstance(error, UnicodeError) else error
+        raise ValueError(f"of the {what}, {reason}") from None
+
+
+def mqtt_text(text: str) -> str:
+    """Parse what MQTT can hold as a user name or password."""
+    try:
+        fits = 1 <= len(text.encode()) <= MOST_BYTES and "\0" not in text
+    except UnicodeEncodeError:  # bytes of the environment that are not UTF-8
+        fits = False
+    if not fits:
+        raise ValueError(f"give 1 to {MOST_BYTES} bytes of UTF-8 without NUL")
+    return text
+
+
+def client_id(text: str) -> str:
+    """Parse the name of an MQTT client."""
+    if not (1 <= len(text) <= 200 and text.isprintable()):
+        raise ValueError("give 1 to 200 printable characters")
+    return text
 
 
 def listen_address(text: str) -> Address:
@@ -140,12 +202,28 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+#: What may be a host and a port, after a user name and password.
+_HOST_LIKE = re.compile(r"[A-Za-z0-9_.:\[\]-]*/?")
+#: In a URL, or after a user name: what stands where the port should, but is none.
+_NO_PORT = re.compile(
+    r"((?:://|\A\*\*\*@)(?:\[[^\]]*\])?[^:/\[]*:)(?![0-9]{1,5}(?:/|\Z)).*", re.DOTALL
+)
+
+
 def shown(text: str) -> str:
     """Cut a text for an error, and hide what may be a user name and password in it."""
-    return re.sub(r".*@", "***@", text, flags=re.DOTALL)[:200]
+    _, at, rest = text.rpartition("@")
+    if at:
+        # A password may have an '@', and the host may have been forgotten.
+        text = f"***@{rest}" if _HOST_LIKE.fullmatch(rest) else "***"
+    return _NO_PORT.sub(r"\1***", text)[:200]
+
+
+#: From where a URL or a word begins to the last '@' in it; passwords may have spaces.
+_USER_INFO = re.compile(r'[^\s"]*://.*@|[^\s"]+@', re.DOTALL)
 
 
 def one_line(message: str) -> str:
     """Give an error for people: one line, without what may be a user name and password."""
-    hidden = re.sub(r'[^\s"]+@', "***@", message)
+    hidden = _USER_INFO.sub("***@", message)
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in hidden)

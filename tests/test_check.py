@@ -91,6 +91,25 @@ class CheckTests(SynchronousTestCase):
         path = self.file('# the exporter\nMAESTRO_EXPORTER_INTERVAL="20s"\n')
         self.assertEqual(self.run_check(path), (0, f"{path}: settings, nothing wrong\n", ""))
 
+    def test_settings_with_a_broker(self) -> None:
+        """The files that they name are read, and what is wrong is said without the password."""
+        secret = self.file("hunter2\n", "secret")
+        path = self.file(f"MAESTRO_BROKER=mqtts://joe@h\nMAESTRO_MQTT_PASSWORD_FILE={secret}\n")
+        self.assertEqual(self.run_check(path), (0, f"{path}: settings, nothing wrong\n", ""))
+        self.file("hunter2\0", "secret")
+        status, output, errors = self.run_check(path)
+        self.assertEqual((status, output), (1, ""))
+        self.assertEqual(
+            errors,
+            f"maestro-exporter: --mqtt.password-file: {secret}: "
+            "not 1 to 65535 bytes of UTF-8 without NUL\n",
+        )
+        path = self.file("MAESTRO_MQTT_PASSWORD=hunter2\n")
+        self.assertEqual(
+            self.run_check(path),
+            (1, "", "maestro-exporter: --mqtt.username: there is a password, but no user name\n"),
+        )
+
     def test_settings_that_are_wrong(self) -> None:
         """One line says where and why."""
         path = self.file('MAESTRO_EXPORTER_INTERVAL="x"\n')

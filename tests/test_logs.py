@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.logs import Log
-from maestro_exporter.settings import LOG_FORMATS, LOG_LEVELS
+from maestro_exporter.options import LOG_FORMATS, LOG_LEVELS
 
 
 class LogsTestCase(SynchronousTestCase):

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+from paho.mqtt.client import Client
 from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.notes import (
@@ -35,7 +36,7 @@ from maestro_exporter.notes import (
     encode,
 )
 from maestro_exporter.notes.requests import HaltRequest
-from maestro_exporter.simulator import Peer, Scenario, Script, SimulatedCluster, Status, Work
+from maestro_exporter.simulator import Peer, Scenario, Script, SimulatedCluster, Status, Work, cli
 from maestro_exporter.simulator.cli import Progress, main
 from maestro_exporter.simulator.events import (
     Died,
@@ -436,6 +437,22 @@ class ScenarioTests(SynchronousTestCase):
                 self.assertEqual(busy, set())
 
 
+class Away:
+    """Stands in for a cluster whose broker is away."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def status(self) -> Status:
+        return Status(connected=0, connections=1, peers=4, requests=0, answers=0)
+
+
 class CommandTests(SynchronousTestCase):
     def test_bad_options(self) -> None:
         """A bad option gives status 2 and one line that names option, value and what is allowed."""
@@ -449,7 +466,9 @@ class CommandTests(SynchronousTestCase):
             (["-m", "http://h"], '--maestro-url: "http://h": give mqtt://host[:port]'),
             (["-m", "mqtt://h:65536"], "give mqtt://host[:port]"),
             (["-m", "mqtt://a..b"], "give mqtt://host[:port]"),
-            (["-m", "mqtt://me:secret@h"], '--maestro-url: "***@h": give mqtt://'),
+            (["-m", "mqtt://me:secret@h:x"], '--maestro-url: "***@h:***": give mqtt://'),
+            (["-m", "mqtts://me:secret@h"], '"***@h": the simulator speaks mqtt:// only'),
+            (["-m", "mqtt://:secret@h"], '"***@h": there is a password, but no user name'),
             (["mqtt://me:secret@h"], "unrecognized arguments: ***@h"),
             (["--duration"], "--duration: expected one argument"),
             (["--no\nsuch"], "--no such"),
@@ -461,6 +480,17 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual(stderr.getvalue().count("\n"), 1)
             self.assertNotIn("usage:", stderr.getvalue())
             self.assertNotIn("secret", stderr.getvalue())
+
+    def test_password_is_not_shown(self) -> None:
+        """Neither at the start nor while the broker is away."""
+        self.patch(cli, "SimulatedCluster", Away)
+        self.patch(cli, "_LINE_SECONDS", 0.0)
+        with contextlib.redirect_stderr(io.StringIO()) as stderr:
+            main(["-m", "mqtt://me:secret word@h", "--duration=0.01"])
+        shown = stderr.getvalue().splitlines()
+        self.assertTrue(shown[0].startswith("simulating 20 peers on ***@h, "), shown)
+        self.assertTrue(shown[1].startswith("connecting to ***@h | "), shown)
+        self.assertNotIn("secret", stderr.getvalue())
 
     def test_help(self) -> None:
         """The help names every option."""
@@ -497,6 +527,15 @@ class ClusterTests(SynchronousTestCase):
     def test_bad_url(self) -> None:
         """A URL that is none is refused at once."""
         self.assertRaises(ValueError, SimulatedCluster, "localhost:1883")
+        self.assertRaises(ValueError, SimulatedCluster, "mqtts://localhost")
+
+    def test_user_name_and_password(self) -> None:
+        """They are those of the URL, if it has any."""
+        given: list[tuple[str, str]] = []
+        self.patch(Client, "username_pw_set", lambda _self, *texts: given.append(texts))
+        SimulatedCluster("mqtt://localhost")
+        SimulatedCluster("mqtt://joe:p%20@w@localhost")
+        self.assertEqual(given, [("joe", "p @w")])
 
     def test_stop_before_start(self) -> None:
         """A cluster that was never started may be stopped, twice."""

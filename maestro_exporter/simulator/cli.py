@@ -17,7 +17,7 @@ from typing import TextIO
 from maestro_exporter import values
 from maestro_exporter.arguments import OneLineParser, argument
 from maestro_exporter.notes import Generation
-from maestro_exporter.simulator.cluster import SimulatedCluster, Status
+from maestro_exporter.simulator.cluster import SimulatedCluster, Status, plain_broker
 from maestro_exporter.simulator.events import Event, RunEnded, RunStarted
 from maestro_exporter.simulator.scenario import Scenario, Script
 
@@ -64,8 +64,9 @@ def _simulate(url: str, scenario: Scenario, duration_seconds: float, news: _News
     script = Script(scenario)
     cluster = SimulatedCluster(url, script.peers, events=script.events(), on_event=report)
     # One second suffices to connect, if the broker is there.
-    progress = Progress(sys.stderr, url, time.monotonic() + _LINE_SECONDS)
-    progress.say(f"simulating {scenario.peers} peers on {url}, --seed {scenario.seed}")
+    shown = values.shown(url)
+    progress = Progress(sys.stderr, shown, time.monotonic() + _LINE_SECONDS)
+    progress.say(f"simulating {scenario.peers} peers on {shown}, --seed {scenario.seed}")
     ends_at = time.monotonic() + (duration_seconds or math.inf)
     cluster.start()
     try:
@@ -86,7 +87,7 @@ class Progress:
 
     Args:
         stream: where to write.
-        url: the broker, to be named while it is away.
+        url: the broker, to be named while it is away; without a password.
         due_at: when to show the state first, on the clock that `show` is given.
     """
 
@@ -164,7 +165,7 @@ def _make_parser() -> argparse.ArgumentParser:
         type=argument(_url),
         default="mqtt://localhost:1883",
         metavar="URL",
-        help="the broker, mqtt://host[:port] (default: %(default)s)",
+        help="the broker, mqtt://[user[:password]@]host[:port] (default: %(default)s)",
     )
     parser.add_argument(
         "--protocol",
@@ -208,7 +209,7 @@ def _make_scenario(options: argparse.Namespace) -> Scenario:
 
 
 def _url(text: str) -> str:
-    values.broker(text)
+    plain_broker(text)
     return text
 
 

@@ -24,10 +24,21 @@ from maestro_exporter.notes import Note, NoteError, decode, encode
 from maestro_exporter.simulator.connection import Connection
 from maestro_exporter.simulator.events import Died, Event, Joined, Said, WorkStarted, WorkStopped
 from maestro_exporter.simulator.peers import Delivery, Peer, route
+from maestro_exporter.values import BrokerURL
 
 _PEERS_PER_CONNECTION = 2500
 _MOST_CONNECTIONS = 8
 _STOP_SECONDS = 0.4  # for each of the two kinds of threads
+
+
+def plain_broker(url: str) -> BrokerURL:
+    """Parse the URL of a broker that a cluster can live on; raise ValueError for others."""
+    broker = values.broker(url)
+    if broker.tls:
+        raise ValueError("the simulator speaks mqtt:// only")
+    if broker.password and not broker.username:
+        raise ValueError("there is a password, but no user name")
+    return broker
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +66,14 @@ class SimulatedCluster:
     say meanwhile is lost.
 
     Args:
-        url: the broker, `mqtt://host[:port]`.
+        url: the broker, `mqtt://[user[:password]@]host[:port]`.
         peers: who lives at the beginning.
         events: what happens to them, in the order of time; may have no end.
         connections: MQTT connections to share; None for one per 2,500 peers, up to 8.
         on_event: called with each event once it is done, on the cluster's own thread.
 
     Raises:
-        ValueError: the URL is none.
+        ValueError: the URL is none, or asks for TLS.
     """
 
     def __init__(
@@ -74,12 +85,12 @@ class SimulatedCluster:
         connections: int | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        host, port = values.broker(url)
+        broker = plain_broker(url)
         peers = list(peers)
         if connections is None:
             connections = min(_MOST_CONNECTIONS, -(-len(peers) // _PEERS_PER_CONNECTION) or 1)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._connections = [Connection(host, port, self._receive) for _ in range(connections)]
+        self._connections = [Connection(broker, self._receive) for _ in range(connections)]
         self._homes: dict[Peer, Connection] = {}
         for peer in peers:
             self._join(peer)

@@ -16,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from maestro_exporter.notes import Topic
 from maestro_exporter.simulator.peers import Peer
+from maestro_exporter.values import BrokerURL
 
 # The requests of all generations, so that any peer may be added to any connection;
 # the QoS is that of upstream's peers.
@@ -29,7 +30,7 @@ class Connection:
     It connects, and comes back after the broker went away, by itself.
 
     Args:
-        host, port: the broker.
+        broker: where it is, and the user name and password that it wants.
         receive: called with this connection, topic and payload of each request, on
             the connection's own thread.
 
@@ -39,17 +40,19 @@ class Connection:
     """
 
     def __init__(
-        self, host: str, port: int, receive: Callable[[Connection, str, bytes], None]
+        self, broker: BrokerURL, receive: Callable[[Connection, str, bytes], None]
     ) -> None:
         self.peers: dict[Peer, None] = {}
         self.ready = Flag()
-        self._host, self._port = host, port
+        self._address = broker.address
         self._receive = receive
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"maestro.exchange.{uuid4()}",
             protocol=MQTTProtocolVersion.MQTTv311,
         )
+        if broker.username:
+            self._client.username_pw_set(broker.username, broker.password)
         self._client.reconnect_delay_set(*_RECONNECT_SECONDS)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
@@ -59,7 +62,7 @@ class Connection:
 
     def open(self) -> None:
         """Connect as soon as the broker can be reached."""
-        self._client.connect_async(self._host, self._port)
+        self._client.connect_async(self._address.host, self._address.port)
         self._client.loop_start()
 
     def close(self) -> Thread:
