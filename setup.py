@@ -11,6 +11,17 @@ version = search(r'__version__ = "(.+)"', (HERE / "maestro_exporter/__init__.py"
 if version is None:
     raise SystemExit("maestro_exporter/__init__.py says no version")
 
+# The last atheris with a wheel for 3.10, and one with wheels for the others.  Without a wheel
+# pip would build it, which takes a clang with libFuzzer; there the tests that need it skip.
+_WITH_WHEEL = (
+    "sys_platform == 'linux' and platform_machine == 'x86_64' "
+    "and implementation_name == 'cpython' and python_version"
+)
+ATHERIS = [
+    f"atheris==2.3.0; {_WITH_WHEEL} == '3.10'",
+    f"atheris==3.0.0; {_WITH_WHEEL} >= '3.11' and python_version < '3.14'",
+]
+
 setup(
     name="maestro-exporter",
     version=version[1],
@@ -28,6 +39,7 @@ setup(
     packages=[
         "maestro_exporter",
         "maestro_exporter.cluster",
+        "maestro_exporter.mqtt",
         "maestro_exporter.notes",
         "maestro_exporter.simulator",
         "maestro_exporter.web",
@@ -44,11 +56,15 @@ setup(
         "pyopenssl>=24.3",
         "pyyaml>=6.0.2",
         "bcrypt>=4.0",
+        # Keeps a password in a URL on the command line out of the lists of processes.
+        "setproctitle>=1.3",
     ],
     extras_require={
         "demo": ["amqtt>=0.11"],
         "fast": ["isal>=1.6.1"],
+        "fuzz": ATHERIS,
         "test": [
+            *ATHERIS,
             "amqtt>=0.11",
             "build",
             "hypothesis",

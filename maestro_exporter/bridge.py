@@ -1,32 +1,22 @@
-"""The link to the Maestro broker; the only module that knows paho.
+"""Hands what the broker delivers to the reactor thread, and publishes.
 
-Threads: paho's network loop runs in a thread of the pool that is passed in.
-Only payloads cross from there to the reactor thread, through a bounded queue
-that the reactor empties a short while after the first of them has come:
-waking it for each message would halve the rate that can be kept up with.
-Paho's callbacks touch nothing but that queue and what `Bridge.status` reads.
+Threads: the link's network loop runs in a thread of a pool of its own.  Only
+payloads cross from there to the reactor thread, through a bounded queue that
+the reactor empties a short while after the first of them has come: waking it
+for each message would halve the rate that can be kept up with.
 
-The link outlives everything: it connects when it can, backs off with jitter
-when it cannot, and subscribes anew at each connection, since a broker forgets
-subscriptions when it restarts.  It knows no notes.
+Both can be started anew: the network loop, when it ended or hangs, in another
+thread; the emptying of the queue, when the call that is to do it was lost.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import random
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
@@ -35,17 +25,17 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from maestro_exporter.broker import Broker
 from maestro_exporter.deliveries import Delivery, DeliveryQueue
+from maestro_exporter.mqtt.failures import LinkFailure
+from maestro_exporter.mqtt.link import Link, Tallies
 
-KEEPALIVE = 15  # seconds; a frozen broker is noticed after about twice that
-CONNECT_TIMEOUT = 5.0  # seconds for each address of the broker
-LEAST_BACKOFF, MOST_BACKOFF = 1.0, 30.0  # seconds between two attempts to connect
 DRAIN_DELAY = 0.02  # seconds from the first queued delivery to its batch
-BURST = 100  # messages that are taken in before anything else is done
 BATCH_LENGTH = 200  # deliveries taken in at a time, so that pages are served in between
 QUEUE_LENGTH = 50_000  # deliveries
 QUEUE_BYTES = 64 * 1024 * 1024
-RESTART_DELAY = 1.0  # seconds until a network loop that ended is started again
+DROPS_PERIOD = 60.0  # seconds between two lines about deliveries that the queue dropped
+DRAIN_PATIENCE = 10.0  # seconds in which a queue that is not empty gives a batch
 STOP_PATIENCE = 1.0  # seconds to wait for the network thread when stopping
 
 
@@ -53,32 +43,43 @@ class LinkStatus(NamedTuple):
     """How the link is, and what has gone over it since the start.
 
     Attributes:
+        client_id: ours.
         connected: the broker has accepted the connection.
         up: and all subscriptions are granted.
+        version: of MQTT that is spoken; empty before that is known.
         connections: connections that the broker accepted.
         failures: attempts to connect that failed, were refused, or could not subscribe.
+        errors: these, and connections that ended, by reason.
+        last_error: the newest of them; None before there is one.
         received_bytes, sent_bytes: payloads only.
+        sessions_lost: connections but the first at which the broker had kept no session.
+        broker_dropped: messages that the broker says it dropped, for any client; None where it
+            does not say.
         dropped: deliveries that the queue had no room for.
+        dropped_acknowledged: those of them that were of quality of service 1 or 2.
     """
 
-    connected: bool = False
-    up: bool = False
-    connections: int = 0
-    failures: int = 0
-    received_bytes: int = 0
-    sent_bytes: int = 0
-    dropped: int = 0
-
-
-class _ConnectError(Exception):
-    """There is no connection; says why."""
+    client_id: str
+    connected: bool
+    up: bool
+    version: str
+    connections: int
+    failures: int
+    errors: Mapping[str, int]
+    last_error: LinkFailure | None
+    received_bytes: int
+    sent_bytes: int
+    sessions_lost: int
+    broker_dropped: int | None
+    dropped: int
+    dropped_acknowledged: int
 
 
 class Bridge(Service):
     """Hands what the broker delivers to the reactor thread, and publishes.
 
     Args:
-        host, port: the broker.
+        broker: where it is, and who we are to it.
         subscriptions: quality of service by topic.
         longest: bytes of the longest payload that is of use; of one that is longer, one
             byte more is delivered, so that it is seen to be too long.
@@ -87,68 +88,54 @@ class Bridge(Service):
         changed: called in the reactor thread with True each time the link comes up, and with
             False each time it goes down.
         reactor: needs `callFromThread` and `callLater`.
-        pool: runs the network loop and nothing else; started and stopped here.
-        client_factory, monotonic, jitter, pause: to be replaced in tests.
+        make_pool: gives a pool of one thread for each life of the network loop; started and
+            stopped here.
+        monotonic: gives seconds; to be replaced in tests.
+        link_options: for `Link`, likewise.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        broker: Broker,
         subscriptions: Mapping[str, int],
         *,
         longest: int,
         receive: Callable[[Sequence[Delivery]], object],
         changed: Callable[[bool], object],
         reactor: Any,
-        pool: ThreadPool,
-        client_factory: Callable[..., Client] = Client,
+        make_pool: Callable[[], ThreadPool],
         monotonic: Callable[[], float] = time.monotonic,
-        jitter: Callable[[float, float], float] = random.uniform,
-        pause: Callable[[threading.Event, float], object] = threading.Event.wait,
+        **link_options: Any,
     ) -> None:
-        self._host, self._port = host, port
-        self._subscriptions = list(subscriptions.items())
+        self._broker = broker
+        # One id for all connections of this process: a broker that still holds
+        # a dead one of ours then drops it for the new one.
+        self._client_id = broker.client_id or f"maestro-exporter-{uuid.uuid4()}"
+        self._subscriptions = tuple(subscriptions.items())
         self._longest = longest
         self._receive = receive
         self._changed = changed
         self._reactor = reactor
-        self._pool = pool
-        self._client_factory = client_factory
+        self._make_pool = make_pool
         self._monotonic = monotonic
-        self._jitter = jitter
-        self._pause = pause
-        # One id for all connections of this process: a broker that still holds
-        # a dead one of ours then drops it for the new one.
-        self._client_id = f"maestro-exporter-{uuid.uuid4()}"
+        self._link_options = link_options
+        self._tallies = Tallies()
         self._queue = DeliveryQueue(QUEUE_LENGTH, QUEUE_BYTES)
-        self._stopping = threading.Event()
-        self._loop_ended: Deferred[None] | None = None
+        self._link = self._make_link()
+        self._network_ended: Deferred[None] | None = None  # None once it has
         self._stop: Deferred[None] | None = None
-        # Written in the network thread only, read in both.
-        self._client: Client | None = None
-        self._answered = False  # accepted or refused
-        self._connected = False
-        self._up = False
-        self._connections = 0
-        self._failures = 0
-        self._received_bytes = 0
-        self._dropped = 0
-        self._took_in = False  # whether there was a message since this was last said
-        self._backoff = LEAST_BACKOFF  # starts small again after a connection that lasted
-        self._up_since = math.inf
-        # Written in the reactor thread only.
         self._sent_bytes = 0
-
-    # ------------------------------------------------- in the reactor thread
+        self._told_up = False  # what was last said to have become of the link
+        self._drain_due = math.inf
+        self._drops_said = 0
+        self._drops_due = -math.inf
 
     def startService(self) -> None:
         """Start connecting; returns at once, whatever the broker does.  Once in a lifetime."""
         super().startService()
-        self._pool.start()
-        self._start_loop()
+        self._start_network()
 
     def stopService(self) -> Deferred[None]:
         """Say goodbye to the broker and end the network thread, or leave it after a while."""
@@ -158,240 +145,141 @@ class Bridge(Service):
         return self._stop
 
     def _begin_stop(self) -> Deferred[None]:
-        self._stopping.set()
-        client, ended = self._client, self._loop_ended
-        if client is not None:
-            client.disconnect()  # also wakes the network thread
-        if ended is None:
-            ended = succeed(None)
+        self._link.stop()
+        ended = self._network_ended or succeed(None)
         ended.addTimeout(STOP_PATIENCE, self._reactor)
-        ended.addCallbacks(self._stopped, self._abandoned)
+        ended.addErrback(self._abandoned)
         return ended
 
     @property
     def status(self) -> LinkStatus:
         """How the link is now."""
+        link, tallies, queue = self._link, self._tallies, self._queue
         return LinkStatus(
-            connected=self._connected,
-            up=self._up,
-            connections=self._connections,
-            failures=self._failures,
-            received_bytes=self._received_bytes,
+            client_id=self._client_id,
+            connected=link.connected,
+            up=link.up,
+            version=link.version,
+            connections=tallies.connections,
+            failures=tallies.failures,
+            errors=dict(tallies.errors),
+            last_error=tallies.last_error,
+            received_bytes=tallies.received_bytes,
             sent_bytes=self._sent_bytes,
-            dropped=self._dropped,
+            sessions_lost=tallies.sessions_lost,
+            broker_dropped=tallies.broker_dropped,
+            dropped=queue.dropped,
+            dropped_acknowledged=queue.dropped_acknowledged,
         )
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
-        """Send a message if the link is up; tell whether it was handed over.
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send a message if the link is up; tell whether it was handed over."""
+        sent = self._link.publish(topic, payload)
+        self._sent_bytes += len(payload) * sent
+        return sent
 
-        Nothing is kept for later: a request that was late would measure the outage.
-        """
-        client = self._client
-        if client is None or not self._up:
-            return False
-        if client.publish(topic, payload, qos).rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return False
-        self._sent_bytes += len(payload)
-        return True
+    # ------------------------------------------------- the network thread
 
-    def _start_loop(self) -> None:
-        if self._stopping.is_set():
-            return
-        self._loop_ended = Deferred()
-        running: Deferred[None] = deferToThreadPool(self._reactor, self._pool, self._network_loop)
-        running.addBoth(self._ended)
+    def network_due(self) -> float:
+        """Give the monotonic second by which the network thread will have come round again."""
+        return self._link.due if self._network_ended is not None else -math.inf
 
-    def _ended(self, result: object) -> None:
-        """The network loop must not end while we run; if it does, it is started again."""
-        ended, self._loop_ended = self._loop_ended, None
-        if not self._stopping.is_set():
-            self.log.error("The network thread ended and is started again: {result}", result=result)
-            self._reactor.callLater(RESTART_DELAY, self._start_loop)
-        elif ended is not None:
-            ended.callback(None)
+    def restart_network(self) -> None:
+        """Connect anew in another thread; the one before is left behind, wherever it hangs."""
+        self._link.abandon()
+        self._link = self._make_link()
+        self._start_network()
+        if self._told_up:
+            self._tell(up=False)
 
-    def _stopped(self, _: object) -> None:
-        self._pool.stop()
+    def _make_link(self) -> Link:
+        link = Link(
+            self._broker,
+            self._client_id,
+            self._subscriptions,
+            longest=self._longest,
+            tallies=self._tallies,
+            deliver=self._deliver,
+            changed=lambda up: self._reactor.callFromThread(self._link_changed, link, up),
+            say=self._say,
+            monotonic=self._monotonic,
+            **self._link_options,
+        )
+        return link
+
+    def _start_network(self) -> None:
+        pool = self._make_pool()
+        pool.start()
+        over: Deferred[None] = Deferred()
+        self._network_ended = over
+        running: Deferred[None] = deferToThreadPool(self._reactor, pool, self._link.run)
+        running.addBoth(self._ended, pool, over)
+
+    def _ended(self, result: object, pool: ThreadPool, over: Deferred[None]) -> None:
+        """The network loop has ended: as it was told to, or by a defect; then it is overdue."""
+        pool.stop()
+        if self._network_ended is over:
+            self._network_ended = None
+            if self.running:
+                self.log.error("The network thread ended: {result}", result=result)
+        over.callback(None)
 
     def _abandoned(self, failure: Failure) -> None:
         failure.trap(DeferredTimeoutError)
         self.log.info("The network thread is busy connecting; it is left behind.")
 
+    def _link_changed(self, link: Link, up: bool) -> None:
+        if link is self._link:
+            self._tell(up=up)
+
+    def _tell(self, *, up: bool) -> None:
+        self._told_up = up
+        self._changed(up)
+
+    def _say(self, level: str, text: str, **values: object) -> None:
+        """Log from the network thread: the log observers belong to the reactor thread."""
+        named = {"broker": self._broker.address, **values}
+        emit = self.log.emit
+        self._reactor.callFromThread(emit, LogLevel.lookupByName(level), text, **named)
+
+    # ------------------------------------------------- the drain
+
+    def drain_due(self) -> float:
+        """Give the monotonic second by which the queue will have given a batch; inf if empty."""
+        return self._drain_due
+
+    def restart_drain(self) -> None:
+        """Take from the queue again."""
+        self._drain_due = self._monotonic() + DRAIN_PATIENCE
+        self._reactor.callLater(0, self._drain)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        """Queue a delivery; in the network thread."""
+        if self._queue.put(delivery):
+            self._drain_due = delivery.arrived + DRAIN_PATIENCE
+            self._reactor.callFromThread(self._reactor.callLater, DRAIN_DELAY, self._drain)
+
     def _drain(self) -> None:
+        # Before the queue is looked at: a delivery that comes meanwhile may then set it.
+        self._drain_due = math.inf
         batch, more = self._queue.take(BATCH_LENGTH)
-        if more:
+        if more and self.running:
+            self._drain_due = self._monotonic() + DRAIN_PATIENCE
             self._reactor.callLater(0, self._drain)
         try:
             self._receive(batch)
         except Exception:  # noqa: BLE001 - the next batch must come
             self.log.failure("A batch of {count} deliveries was lost", count=len(batch))
+        if self._queue.dropped > self._drops_said and self._monotonic() >= self._drops_due:
+            self._say_drops()
 
-    # ------------------------------------------------- in the network thread
-
-    def _network_loop(self) -> None:
-        """Connect, serve, back off; again and again until told to stop."""
-        while not self._stopping.is_set():
-            try:
-                self._serve_one_connection()
-            except _ConnectError as error:
-                self._failures += 1
-                self._say(LogLevel.warn, "Cannot connect to {broker}: {error}", error=error)
-            except Exception as error:  # noqa: BLE001 - the loop outlives everything
-                self._say(LogLevel.error, "The connection broke down: {error!r}", error=error)
-            finally:
-                self._down()
-            if self._monotonic() - self._up_since >= MOST_BACKOFF:
-                self._backoff = LEAST_BACKOFF
-            delay = self._jitter(LEAST_BACKOFF, max(2 * LEAST_BACKOFF, self._backoff))
-            if not self._stopping.is_set():
-                self._say(LogLevel.debug, "Next attempt in {delay:.1f} s", delay=delay)
-            self._pause(self._stopping, delay)
-
-    def _serve_one_connection(self) -> None:
-        self._backoff = min(2 * self._backoff, MOST_BACKOFF)
-        self._up_since = math.inf
-        # A new client each time: an old one would send again what was asked in
-        # another round, and count the new outage to it.
-        client = self._make_client()
-        self._answered = False
-        try:
-            client.connect(self._host, self._port, keepalive=KEEPALIVE)
-        except (OSError, UnicodeError) as error:  # refused, timed out, no such host, ...
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise _ConnectError(reason) from error
-        self._client = client
-        while not self._stopping.is_set():
-            if self._loop(client) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-                if not self._answered:
-                    raise _ConnectError("it hung up, or said nothing")
-                return
-        client.disconnect()
-        client.loop_write()
-
-    def _loop(self, client: Client) -> MQTTErrorCode:
-        """Wait for something to do, and do it.
-
-        Paho's loop takes in one packet each time that it has waited.  Where that was a
-        message, more have mostly come with it; they are taken in without waiting.
-        """
-        result = client.loop(timeout=1.0)
-        for _ in range(BURST):
-            if not self._took_in or result is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-                break
-            self._took_in = False
-            result = client.loop_read()
-        self._took_in = False
-        return result
-
-    def _make_client(self) -> Client:
-        client = self._client_factory(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            clean_session=True,
-            protocol=MQTTProtocolVersion.MQTTv311,
+    def _say_drops(self) -> None:
+        self.log.warn(
+            "More came than could be taken in: {dropped} messages were dropped since the start, "
+            "{lost} of them test results; the next line about it in {period:.0f} s at the earliest",
+            dropped=self._queue.dropped,
+            lost=self._queue.dropped_acknowledged,
+            period=DROPS_PERIOD,
         )
-        client.connect_timeout = CONNECT_TIMEOUT
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        # With this set, `publish` leaves the writing to the network thread;
-        # without it, the reactor thread would write to the same socket.
-        client.on_socket_register_write = _leave_it
-        client.on_socket_open = _send_at_once
-        return client
-
-    def _on_connect(
-        self,
-        client: Client,
-        _userdata: object,
-        _flags: ConnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        self._answered = True
-        if reason.is_failure:
-            self._failures += 1
-            self._say(LogLevel.error, "{broker} refused the connection: {reason}", reason=reason)
-            return
-        self._connections += 1
-        self._connected = True
-        self._say(LogLevel.info, "Connected to {broker}")
-        client.subscribe(self._subscriptions)
-
-    def _on_subscribe(
-        self,
-        client: Client,
-        _userdata: object,
-        _mid: int,
-        reasons: list[ReasonCode],
-        _properties: Properties | None,
-    ) -> None:
-        granted = [not reason.is_failure for reason in reasons]
-        if granted == [True] * len(self._subscriptions):
-            self._up = True
-            self._up_since = self._monotonic()
-            self._reactor.callFromThread(self._changed, True)
-            return
-        # Tried again after a while, as all that fails: permissions may be mended.
-        self._failures += 1
-        topics = [topic for topic, _ in self._subscriptions]
-        refused = [topic for topic, ok in zip(topics, granted, strict=False) if not ok] or topics
-        self._say(
-            LogLevel.error,
-            "{broker} refused the subscription to {topics}",
-            topics=", ".join(refused),
-        )
-        self._connected = False
-        client.disconnect()
-
-    def _on_disconnect(
-        self,
-        _client: Client,
-        _userdata: object,
-        _flags: DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        # Paho may call this more than once for one connection.
-        if self._connected and not self._stopping.is_set():
-            self._say(LogLevel.warn, "The connection to {broker} is lost: {reason}", reason=reason)
-        self._down()
-
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        arrived = self._monotonic()
-        self._took_in = True
-        payload = bytes(message.payload[: self._longest + 1])
-        self._received_bytes += len(message.payload)
-        was_empty, dropped = self._queue.put(
-            Delivery(message.topic, payload, message.retain, arrived)
-        )
-        self._dropped += dropped
-        if was_empty:
-            self._reactor.callFromThread(self._reactor.callLater, DRAIN_DELAY, self._drain)
-
-    def _down(self) -> None:
-        if self._up:
-            self._reactor.callFromThread(self._changed, False)
-        self._client = None
-        self._connected = False
-        self._up = False
-
-    def _say(self, level: Any, text: str, **values: object) -> None:
-        """Log from the network thread: the log observers belong to the reactor thread."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        broker = f"{host}:{self._port}"
-        self._reactor.callFromThread(self.log.emit, level, text, broker=broker, **values)
-
-
-def _leave_it(_client: Client, _userdata: object, _socket: object) -> None:
-    """Let the network loop find by itself that there is something to write."""
-
-
-def _send_at_once(_client: Client, _userdata: object, connection: Any) -> None:
-    """Do not hold back the second request of a round until the first is acknowledged.
-
-    With Nagle's algorithm that costs 40 ms on loopback, which PING would measure.
-    """
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._drops_said = self._queue.dropped
+        self._drops_due = self._monotonic() + DROPS_PERIOD

@@ -121,7 +121,12 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("maestro-exporter: the demo needs amqtt: install maestro-exporter[demo]\n")
         return 1
     url = f"mqtt://127.0.0.1:{broker.port}"
-    given = {"maestro-url": [url], "interval": ["2s"], "port": [str(options.port)]}
+    given = {
+        "maestro-url": [url],
+        "mqtt.version": ["3.1.1"],  # to MQTT 5, amqtt is silent
+        "interval": ["2s"],
+        "port": [str(options.port)],
+    }
     settings = load(given, {})
     everything = MultiService()
     # They start in this order; but the exporter's port is taken before any of them

@@ -18,8 +18,7 @@ from twisted.logger import globalLogBeginner
 from maestro_exporter import clock
 from maestro_exporter.logs import Log
 from maestro_exporter.settings import Settings, StartError
-
-FAILED_STATUS = 1
+from maestro_exporter.values import FAILED_STATUS
 
 
 def log_to_standard_output(settings: Settings) -> Log:

@@ -6,6 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from maestro_exporter.process_title import hide_passwords
+
 _HELP = """
 Commands:
   maestro-exporter simulate   A simulated Maestro cluster on a real broker.
@@ -17,6 +19,7 @@ Commands:
 
 def main() -> None:
     """Run the command with the arguments of this process; exit with its status."""
+    hide_passwords()  # before the reactor is imported, which takes a while
     # Until the reactor, or the simulator, has handlers of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -47,10 +50,11 @@ def _export(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means a reload
     from twisted.internet import reactor
 
-    from maestro_exporter.foreground import FAILED_STATUS, log_to_standard_output, run_service
+    from maestro_exporter.foreground import log_to_standard_output, run_service
     from maestro_exporter.service import make_exporter
     from maestro_exporter.settings import StartError
     from maestro_exporter.tap import Options
+    from maestro_exporter.values import FAILED_STATUS
 
     class CommandOptions(Options):
         synopsis = "Usage: maestro-exporter [options]"
@@ -66,4 +70,5 @@ def _export(arguments: Sequence[str]) -> int:
     except StartError as error:
         sys.stderr.write(f"maestro-exporter: {error}\n")
         return FAILED_STATUS
-    return run_service(exporter, log, reactor, exporter.reload)
+    status = run_service(exporter, log, reactor, exporter.reload)
+    return FAILED_STATUS if exporter.failed else status

@@ -363,6 +363,56 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Samples]], ...] = (
     ),
     (
         _counter(
+            "maestro_exporter_broker_errors_total",
+            "Connections to the broker that did not come about, or ended, by reason.",
+            "reason",
+        ),
+        lambda state: _by_label(state.link_errors),
+    ),
+    (
+        _counter(
+            "maestro_exporter_broker_sessions_lost_total",
+            "Connections but the first at which the broker had not kept the session, so that "
+            "test results that were published meanwhile are lost.",
+        ),
+        lambda state: _single(state.sessions_lost),
+    ),
+    (
+        _counter(
+            "maestro_broker_dropped_messages_total",
+            "Messages that the broker says it dropped, to any of its clients; absent where it "
+            "does not say.",
+        ),
+        lambda state: _NOTHING if state.broker_dropped is None else _single(state.broker_dropped),
+    ),
+    (
+        _counter(
+            "maestro_exporter_results_dropped_total",
+            "Notifications that the broker kept for the exporter, such as test results, that came "
+            "faster than they could be taken in and were dropped.",
+        ),
+        lambda state: _single(state.results_dropped),
+    ),
+    (
+        _counter(
+            "maestro_exporter_stage_restarts_total",
+            "Restarts of parts of the exporter that had stopped working.",
+            "stage",
+        ),
+        lambda state: _by_label(state.stage_restarts),
+    ),
+    (
+        _gauge(
+            "maestro_exporter_stage_up",
+            "Whether a part of the exporter works.",
+            "stage",
+        ),
+        lambda state: _by_label(
+            {stage: stage not in state.stages_ill for stage in state.stage_restarts}
+        ),
+    ),
+    (
+        _counter(
             "maestro_exporter_broker_received_bytes_total",
             "MQTT payload bytes received from the broker.",
         ),

@@ -11,6 +11,7 @@ Prometheus servers would double the load that is being measured.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,13 +25,13 @@ from maestro_exporter.notes import Generation, PingRequest, Request, StatsReques
 from maestro_exporter.snapshot import Moment
 
 EXPIRY_PERIOD = 1.0  # seconds between two looks at who is silent
-REQUEST_QOS = 1
+PATIENCE = 10.0  # seconds that a step may be late
 
 
 class Publish(Protocol):
     """Sends a payload; tells whether it could."""
 
-    def __call__(self, topic: str, payload: bytes, qos: int) -> bool: ...
+    def __call__(self, topic: str, payload: bytes) -> bool: ...
 
 
 class Poller(Service):
@@ -72,39 +73,63 @@ class Poller(Service):
         self.sent: Counter[str] = Counter()
         # When each generation last had its turn to be asked for a PING, counted in turns.
         self._pinged = dict.fromkeys(Generation, 0)
-        self._rounds = self._loop(self._ask, clock)
-        self._expiries = self._loop(self._expire, clock)
+        self._clock = clock
+        self._make_loops()
 
     def startService(self) -> None:
         """Start the timers; the first round comes when the link is up, or after an interval."""
         super().startService()
-        self._rounds.start(self._interval, now=False)
-        self._expiries.start(EXPIRY_PERIOD, now=False)
+        self._start_loops()
 
     def stopService(self) -> None:
         """Stop the timers."""
         super().stopService()
-        for loop in (self._rounds, self._expiries):
-            if loop.running:
-                loop.stop()
+        self._stop_loops()
+
+    def due(self) -> float:
+        """Give the monotonic second by which a round and an expiry will have succeeded."""
+        return min(self._round_due, self._expiry_due) if self.running else math.inf
+
+    def restart(self) -> None:
+        """Run the timers anew."""
+        self._stop_loops()
+        self._make_loops()
+        self._start_loops()
 
     def link_came_up(self) -> None:
         """Ask at once: whoever starts the exporter should not wait an interval to see peers."""
         if self.running:
-            self._rounds.reset()
-            self._guarded(self._ask)
+            if self._rounds.running:
+                self._rounds.reset()
+            self._guarded(self._round)
 
-    def _loop(self, step: Callable[[], None], clock: Any) -> LoopingCall:
+    def _make_loops(self) -> None:
         # A LoopingCall stops for ever when its function raises once.
-        loop = LoopingCall(self._guarded, step)
-        loop.clock = clock
-        return loop
+        self._rounds = LoopingCall(self._guarded, self._round)
+        self._expiries = LoopingCall(self._guarded, self._expire)
+        self._rounds.clock = self._expiries.clock = self._clock
+
+    def _start_loops(self) -> None:
+        now = self._now().monotonic
+        self._round_due = now + self._interval + PATIENCE
+        self._expiry_due = now + EXPIRY_PERIOD + PATIENCE
+        self._rounds.start(self._interval, now=False)
+        self._expiries.start(EXPIRY_PERIOD, now=False)
+
+    def _stop_loops(self) -> None:
+        for loop in (self._rounds, self._expiries):
+            if loop.running:
+                loop.stop()
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
         except Exception:  # noqa: BLE001 - the next round must come
             self.log.failure("A step of the poller failed")
+
+    def _round(self) -> None:
+        self._ask()
+        self._round_due = self._now().monotonic + self._interval + PATIENCE
 
     def _ask(self) -> None:
         self._nothing_awaited()
@@ -125,7 +150,9 @@ class Poller(Service):
         self._send(*self._ping(generation, correlation_id, asked))
 
     def _expire(self) -> None:
-        self._cluster.expire(self._now())
+        now = self._now()
+        self._cluster.expire(now)
+        self._expiry_due = now.monotonic + EXPIRY_PERIOD + PATIENCE
 
     def _next_to_ping(self) -> Generation:
         """Give the generation that was not asked for longest, of those that are heard.
@@ -152,6 +179,6 @@ class Poller(Service):
         return Topic.PEERS if generation is Generation.V1_5 else Topic.DAEMONS, ping
 
     def _send(self, topic: str, request: Request) -> bool:
-        sent = self._publish(topic, encode(request), REQUEST_QOS)
+        sent = self._publish(topic, encode(request))
         self.sent["ping" if isinstance(request, PingRequest) else "stats"] += sent
         return sent

@@ -24,25 +24,28 @@ from twisted.python.threadpool import ThreadPool
 
 import maestro_exporter
 from maestro_exporter import clock, exposition
-from maestro_exporter.bridge import Bridge
+from maestro_exporter.bridge import Bridge, LinkStatus
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.garbage import GarbageCollection
 from maestro_exporter.ingest import Ingest
+from maestro_exporter.mqtt.failures import LinkFailure
 from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
 from maestro_exporter.poller import Poller
 from maestro_exporter.reloading import FileWatch
 from maestro_exporter.rendering import MetricsPage, StatusPage
 from maestro_exporter.settings import Settings
-from maestro_exporter.snapshot import ExporterState, Moment
+from maestro_exporter.snapshot import ExporterState, LinkError, Moment
 from maestro_exporter.threads import Worker, one_thread
+from maestro_exporter.watchdog import Stage, Watchdog
 from maestro_exporter.web.entrance import Entrance
 from maestro_exporter.web.listening import Listener, from_systemd, on_address
 from maestro_exporter.web.pages import Pages
 from maestro_exporter.web.security import Security
 from maestro_exporter.web.server import BoundedSite
 
-SUBSCRIPTIONS = {Topic.RESPONSES: 1, Topic.NOTIFICATIONS: 2}
+#: Replies are of use at once or never, so the broker keeps none for us; test results it keeps.
+SUBSCRIPTIONS = {Topic.RESPONSES: 0, Topic.NOTIFICATIONS: 2}
 
 
 def process_registry() -> CollectorRegistry:
@@ -59,13 +62,24 @@ class Exporter(MultiService):
 
     Args:
         watch: looks at the files that can change while it runs.
+        reactor: runs it.
+
+    Attributes:
+        reload: reads these files again.
+        failed: it has stopped the reactor since it cannot go on.
     """
 
-    def __init__(self, watch: FileWatch) -> None:
+    def __init__(self, watch: FileWatch, reactor: Any) -> None:
         super().__init__()
         watch.setServiceParent(self)
         self.reload = watch.reload
-        """Read these files again."""
+        self.failed = False
+        self._reactor = reactor
+
+    def give_up(self) -> None:
+        """End the process; the supervisor may start another."""
+        self.failed = True
+        self._reactor.stop()
 
 
 def make_exporter(
@@ -111,14 +125,13 @@ def make_exporter(
             poller.link_came_up()
 
     bridge = Bridge(
-        settings.broker.host,
-        settings.broker.port,
+        settings.broker,
         SUBSCRIPTIONS,
         longest=MAX_PAYLOAD_BYTES,
         receive=receive,
         changed=link_changed,
         reactor=reactor,
-        pool=make_pool("mqtt"),
+        make_pool=lambda: make_pool("mqtt"),
     )
     poller = Poller(
         cluster,
@@ -130,7 +143,7 @@ def make_exporter(
         nothing_awaited=garbage.nothing_awaited,
     )
     versions = _versions()
-    broker = str(settings.broker)
+    broker = str(settings.broker.address)
     started = now()
 
     def state() -> ExporterState:
@@ -139,30 +152,30 @@ def make_exporter(
             started=started,
             broker=broker,
             broker_up=link.up,
+            client_id=link.client_id,
+            mqtt_version=link.version,
             connections=link.connections,
             connection_failures=link.failures,
+            link_errors=link.errors,
+            last_link_error=_link_error(link.last_error, now()),
+            sessions_lost=link.sessions_lost,
+            broker_dropped=link.broker_dropped,
             received_bytes=link.received_bytes,
             sent_bytes=link.sent_bytes,
             # Copies: these go on counting.
             notes_received=dict(ingest.received),
             notes_sent=dict(poller.sent),
             notes_rejected={**ingest.rejected, "overload": link.dropped},
+            results_dropped=link.dropped_acknowledged,
             interval=settings.interval,
             expiry=settings.peer_expiry,
             forget=settings.peer_forget,
             max_peers=settings.max_peers,
             versions=versions,
             web_config=security.last_reload,
+            stages_ill=tuple(watchdog.ill),
+            stage_restarts=watchdog.restarts,
         )
-
-    def unready() -> str:
-        if not bridge.status.connected:
-            return f"not connected to the Maestro broker at {broker}"
-        if not bridge.status.up:
-            return "the broker has not granted the subscriptions"
-        if not cluster.has_completed_round:
-            return "the first round of requests is not over"
-        return ""
 
     page_worker = Worker(reactor, make_pool("pages"))
     password_worker = Worker(reactor, make_pool("passwords"))
@@ -179,7 +192,8 @@ def make_exporter(
         content_type=exposition.CONTENT_TYPE,
         status=StatusPage(cluster.snapshot, state, now, **shared),
         telemetry_path=settings.telemetry_path,
-        unready=unready,
+        unready=lambda: _unready(bridge.status, cluster, broker),
+        unhealthy=lambda: _unhealthy(watchdog.ill),
         max_requests=settings.max_requests,
         version=maestro_exporter.__version__,
     )
@@ -191,7 +205,17 @@ def make_exporter(
         security.reload()
         reread()
 
-    exporter = Exporter(FileWatch(files, changed, reactor))
+    exporter = Exporter(FileWatch(files, changed, reactor), reactor)
+    watchdog = Watchdog(
+        [
+            Stage("network", bridge.network_due, bridge.restart_network),
+            Stage("drain", bridge.drain_due, bridge.restart_drain),
+            Stage("poller", poller.due, poller.restart),
+        ],
+        seconds=lambda: now().monotonic,
+        give_up=exporter.give_up,
+        clock=reactor,
+    )
     site = BoundedSite(
         Entrance(pages.resource(), security), reactor, access_log=settings.access_log
     )
@@ -208,7 +232,32 @@ def make_exporter(
         listener.setServiceParent(exporter)
     bridge.setServiceParent(exporter)
     poller.setServiceParent(exporter)
+    watchdog.setServiceParent(exporter)
     return exporter
+
+
+def _link_error(failure: LinkFailure | None, present: Moment) -> LinkError | None:
+    if failure is None:
+        return None
+    at = Moment(failure.at, present.unix - (present.monotonic - failure.at))
+    return LinkError(at, failure.reason, failure.message)
+
+
+def _unready(link: LinkStatus, cluster: Cluster, broker: str) -> str:
+    """Say why the exporter is not ready; nothing if it is."""
+    if not link.connected:
+        why = f": {link.last_error.message}" if link.last_error is not None else ""
+        return f"not connected to the Maestro broker at {broker}{why}"
+    if not link.up:
+        return "the broker has not granted the subscriptions"
+    if not cluster.has_completed_round:
+        return "the first round of requests is not over"
+    return ""
+
+
+def _unhealthy(ill: Sequence[str]) -> str:
+    """Say why the exporter is not healthy; nothing if it is."""
+    return f"stopped working: {', '.join(ill)}" if ill else ""
 
 
 def _versions() -> dict[str, str]:

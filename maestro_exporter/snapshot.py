@@ -291,6 +291,20 @@ class Reload(NamedTuple):
     succeeded: Moment
 
 
+class LinkError(NamedTuple):
+    """Why there was no connection to the broker, or why one ended.
+
+    Attributes:
+        at: when.
+        reason: one of a closed set.
+        message: for people.
+    """
+
+    at: Moment
+    reason: str
+    message: str
+
+
 class ExporterState(NamedTuple):
     """What the exporter knows of itself at one instant.
 
@@ -298,29 +312,48 @@ class ExporterState(NamedTuple):
         started: when it was.
         broker: address of the Maestro broker, `host:port`.
         broker_up: connected to it, and subscribed.
+        client_id: ours at the broker.
+        mqtt_version: `5` or `3.1.1`; empty before that is known.
         connections, connection_failures: to the broker, since the start.
+        link_errors: connections that failed or ended, by reason; every reason is there.
+        last_link_error: the newest of them; None before there is one.
+        sessions_lost: connections but the first at which the broker had kept no session.
+        broker_dropped: messages that the broker dropped, for any client, since its start; None
+            where it does not say.
         received_bytes, sent_bytes: MQTT payload bytes, since the start.
         notes_received, notes_sent: by command; decoded, and handed over to the broker.
         notes_rejected: deliveries that were not taken in, by reason.
+        results_dropped: those of reason `overload` that were not to be said again.
         interval, expiry, forget: the settings in force, in seconds.
         max_peers: likewise.
         versions: what runs, by label of `maestro_exporter_build_info`.
         web_config: of the web configuration; None where there is none.
+        stages_ill: the names of those that do not work.
+        stage_restarts: how often each stage was started anew, by name.
     """
 
     started: Moment
     broker: str
     broker_up: bool
+    client_id: str
+    mqtt_version: str
     connections: int
     connection_failures: int
+    link_errors: Mapping[str, int]
+    last_link_error: LinkError | None
+    sessions_lost: int
+    broker_dropped: int | None
     received_bytes: int
     sent_bytes: int
     notes_received: Mapping[str, int]
     notes_sent: Mapping[str, int]
     notes_rejected: Mapping[str, int]
+    results_dropped: int
     interval: float
     expiry: float
     forget: float
     max_peers: int
     versions: Mapping[str, str]
     web_config: Reload | None
+    stages_ill: tuple[str, ...]
+    stage_restarts: Mapping[str, int]

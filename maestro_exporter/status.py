@@ -10,6 +10,7 @@ from typing import Any
 from maestro_exporter.snapshot import (
     Event,
     ExporterState,
+    LinkError,
     Moment,
     NamedTest,
     Process,
@@ -39,17 +40,26 @@ def status(snapshot: Snapshot, state: ExporterState, now: Moment) -> bytes:
         "exporter": {
             "version": state.versions["version"],
             "started": _time(state.started),
+            "stages_ill": list(state.stages_ill),
+            "stage_restarts": dict(state.stage_restarts),
         },
         "broker": {
             "address": state.broker,
             "up": state.broker_up,
+            "client_id": _text(state.client_id),
+            "mqtt_version": _text(state.mqtt_version),
             "connections": state.connections,
             "connection_failures": state.connection_failures,
+            "errors": dict(state.link_errors),
+            "last_error": _link_error(state.last_link_error),
+            "sessions_lost": state.sessions_lost,
+            "dropped_messages": state.broker_dropped,
             "received_bytes": state.received_bytes,
             "sent_bytes": state.sent_bytes,
             "notes_received": sum(state.notes_received.values()),
             "notes_sent": sum(state.notes_sent.values()),
             "notes_rejected": dict(state.notes_rejected),
+            "results_dropped": state.results_dropped,
         },
         "settings": {
             "interval_seconds": state.interval,
@@ -76,6 +86,12 @@ def status(snapshot: Snapshot, state: ExporterState, now: Moment) -> bytes:
         "events": [_event(each) for each in snapshot.events],
     }
     return f"{_layout(document)}\n".encode()
+
+
+def _link_error(error: LinkError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {"time": _time(error.at), "reason": error.reason, "message": _text(error.message)}
 
 
 def _last_round(snapshot: Snapshot) -> dict[str, Any] | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
@@ -18,16 +20,19 @@ from twisted.python.logfile import LogFile
 import maestro_exporter
 from maestro_exporter import clock
 from maestro_exporter.logs import Log
+from maestro_exporter.options import OPTIONS, Option
+from maestro_exporter.process_title import hide_passwords
 from maestro_exporter.service import Exporter, make_exporter
 from maestro_exporter.settings import (
-    OPTIONS,
-    Option,
     Settings,
     SettingsError,
     StartError,
     load,
 )
-from maestro_exporter.values import USAGE_STATUS, one_line
+from maestro_exporter.values import FAILED_STATUS, USAGE_STATUS, one_line, shown
+
+_OFFERED = [option for option in OPTIONS if not option.secret]
+_SECRETS = [option for option in OPTIONS if option.secret]
 
 
 class Options(usage.Options):
@@ -40,12 +45,16 @@ class Options(usage.Options):
     longdesc = (
         "Asks the peers of a Maestro test cluster for their state and publishes it to "
         "Prometheus.  Each option can also be given in the environment or in the --config "
-        "file: " + ", ".join(f"--{option.name} as {option.variable}" for option in OPTIONS) + "."
+        "file: "
+        + ", ".join(f"--{option.name} as {option.variable}" for option in _OFFERED)
+        + ".  Only there, since everybody can see command lines: "
+        + "; ".join(f"{option.variable}: {option.help}" for option in _SECRETS)
     )
 
     def __init__(self) -> None:
         super().__init__()
         self._given: dict[str, list[str]] = {}
+        self._folder = _current_folder()
 
     def give(self, option: Option, text: str) -> None:
         """Note that an option was given; of one that is not repeatable, the last counts."""
@@ -65,7 +74,9 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Any = None) -> None:
         """Parse, or end the process with status 2 and one line on standard error."""
+        hide_passwords()
         try:
+            _refuse_secrets(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
         except usage.UsageError as error:
             sys.stderr.write(f"maestro-exporter: {one_line(str(error))}\n")
@@ -78,12 +89,12 @@ class Options(usage.Options):
             UsageError: there is one.
         """
         if arguments:
-            raise usage.UsageError(f'"{arguments[0]}": there are only options')
+            raise usage.UsageError(f'"{shown(arguments[0])}": there are only options')
 
     def postOptions(self) -> None:
         """Settle the settings."""
         try:
-            self.settings = load(self._given, os.environ)
+            self.settings = load(self._given, os.environ, self._folder)
         except SettingsError as error:
             raise usage.UsageError(str(error)) from None
 
@@ -93,11 +104,8 @@ class Options(usage.Options):
         Args:
             log: gets the level; None where the log is not ours.
         """
-        # The files as they were found, in whatever folder we are now.
-        files = {"config": self.settings.file, "web.config.file": self.settings.web_config}
-        given = self._given | {name: [str(path)] for name, path in files.items() if path}
         try:
-            new = load(given, os.environ)
+            new = load(self._given, os.environ, self._folder)
         except SettingsError as error:
             self.log.error("The settings stay as they were: {error}", error=error)
             return
@@ -105,6 +113,37 @@ class Options(usage.Options):
             log.set_level(new.log_level)
         if replace(new, log_level=self.settings.log_level) != self.settings:
             self.log.warn("Other settings than the log level have changed; they take a restart")
+
+
+def _current_folder() -> str:
+    """Give the folder that names of files are relative to; twistd may change to another later."""
+    try:
+        return str(Path.cwd())
+    except OSError:  # it has been removed
+        return ""
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """Refuse a secret on the command line.
+
+    An option can be cut short as long as it is clear which one is meant; but what begins
+    with the name of a secret is more likely the secret than an option with a longer name.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0][2:]
+        if argument[:2] != "--" or not name:
+            continue
+        meant = [option.name for option in OPTIONS if option.name.startswith(name)]
+        for option in _SECRETS:
+            short = option.name.startswith(name)
+            if short and all(each.startswith(option.name) for each in meant):
+                raise usage.UsageError(
+                    f"--{option.name}: everybody can see command lines; give {option.variable}, "
+                    "or a file"
+                )
 
 
 def _handler(option: Option) -> Callable[..., None]:
@@ -118,7 +157,7 @@ def _handler(option: Option) -> Callable[..., None]:
     return handle_flag if option.flag else handle
 
 
-for _option in OPTIONS:
+for _option in _OFFERED:
     _handle = _handler(_option)
     setattr(Options, f"opt_{_option.name.replace('-', '_')}", _handle)
     if _option.short:
@@ -136,7 +175,7 @@ class _UnderTwistd(MultiService):
     def __init__(self, exporter: Exporter, log: Log | None, reactor: Any) -> None:
         super().__init__()
         exporter.setServiceParent(self)
-        self._reload = exporter.reload
+        self._exporter = exporter
         self._log = log
         self._reactor = reactor
 
@@ -157,12 +196,25 @@ class _UnderTwistd(MultiService):
     def startService(self) -> None:
         """Start, make SIGTERM an ordinary end with status 0, and SIGHUP a reload."""
         super().startService()
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
+        reload = self._exporter.reload
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(reload))
         # Once the reactor runs: it puts its own handlers in place when it begins to.
         self._reactor.callLater(0, signal.signal, signal.SIGTERM, self._terminate)
 
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._stopped)
+
+    def _stopped(self) -> None:
+        if self._exporter.failed:
+            atexit.register(_exit_as_failed)  # twistd itself would end with 0
+
     def _terminate(self, _number: int, _frame: object) -> None:
         self._reactor.callFromThread(self._reactor.stop)
+
+
+def _exit_as_failed() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(FAILED_STATUS)
 
 
 def makeService(options: Options) -> IService:

@@ -1,6 +1,6 @@
 """Stand-ins for the reactor, the thread pool and paho's client: no threads, no sockets, no time.
 
-The network thread of the bridge is played on the test's own thread.  What a
+The network thread of the link is played on the test's own thread.  What a
 broker does is a script: a generator function for each connection.
 
 * What stands before its first `yield` happens inside `connect()`.
@@ -12,7 +12,7 @@ broker does is a script: a generator function for each connection.
 * An exception other than a failed assertion comes out of `connect()` or `loop()`.
 * When the script is over, the connection is lost.
 
-`FakeBroker.verify` raises the assertions that failed in scripts, since the bridge
+`FakeBroker.verify` raises the assertions that failed in scripts, since the link
 survives them, and asserts that all scripts were played to the end.
 """
 
@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import LogLevel as PahoLevel
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -33,6 +34,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
+V5 = MQTTProtocolVersion.MQTTv5
 NO_CONNECTION = MQTTErrorCode.MQTT_ERR_NO_CONN
 REFUSED_SUBSCRIPTION = 128
 
@@ -146,41 +148,40 @@ class Log:
 
 
 class Connection:
-    """What one client was asked for, and what became of it.
+    """What was asked for at one connection, and what became of it.  It is the socket, too.
 
     Attributes:
-        client: the stand-in that the bridge holds.
-        arguments, options: what the client was made with.
+        client: the stand-in that the link holds.
+        arguments, options: what that client was made with.
+        credentials: user name and password that it had when it connected.
+        clean_start, session_expiry: what MQTT 5 says of the session; None in 3.1.1.
         written: the packets that went out, each a tuple that begins with its kind.
+        unanswered: the ids of the subscriptions that no event has answered yet.
         socket_options: what was set on the socket, each as the arguments of `setsockopt`.
         refuses_options: the socket raises when one is set.
         is_open: the socket is there.
         calls: the names of the client's methods that read, in the order of their calls.
     """
 
-    def __init__(
-        self,
-        broker: FakeBroker,
-        script: Iterator[Event],
-        arguments: tuple[Any, ...],
-        options: dict[str, Any],
-    ) -> None:
+    def __init__(self, broker: FakeBroker, script: Iterator[Event], client: FakeClient) -> None:
         self._broker = broker
         self._script = script
         self._first: Event | None = None
         self._queued: deque[Packet] = deque()
         self._come: deque[Event] = deque()
         self.calls: list[str] = []
-        self.arguments, self.options = arguments, options
+        self.arguments, self.options = client.made_with
+        self.credentials = client.credentials
+        self.clean_start: bool | None = None
+        self.session_expiry: int | None = None
         self.written: list[Packet] = []
+        self.unanswered: deque[int] = deque()
         self.socket_options: list[tuple[int, ...]] = []
         self.refuses_options = False
         self.is_open = False
-        self.client = FakeClient(self)
+        self.client = client
 
     def open(self, *packet: Any) -> None:
-        if self.is_open:
-            raise AssertionError("connect() on a client that is connected")
         self._first = self._next_event()
         self.is_open = True
         if self.client.on_socket_open is not None:
@@ -192,6 +193,10 @@ class Connection:
         if self.refuses_options:
             raise OSError(22, "Invalid argument")
         self.socket_options.append(option)
+
+    def close(self) -> None:
+        """Likewise."""
+        self.is_open = False
 
     def queue(self, *packet: Any) -> MQTTErrorCode:
         if not self.is_open:
@@ -206,8 +211,8 @@ class Connection:
         while self.is_open and self._queued:
             packet = self._queued.popleft()
             self.written.append(packet)
-            if packet == ("disconnect",):
-                self.report_disconnect()
+            if packet[0] == "disconnect":
+                self.report_disconnect("Success")
                 self.is_open = False
 
     def turn(self) -> MQTTErrorCode:
@@ -236,25 +241,27 @@ class Connection:
             return NO_CONNECTION
         return (self._come.popleft()(self) if self._come else None) or SUCCESS
 
-    def drop(self, code: MQTTErrorCode, times: int = 1) -> MQTTErrorCode:
+    def drop(
+        self, code: MQTTErrorCode, times: int = 1, reason: str = "Unspecified error"
+    ) -> MQTTErrorCode:
         """Lose the connection, and say so that many times."""
         self.is_open = False
         for _ in range(times):
-            self.report_disconnect()
+            self.report_disconnect(reason)
         return code
 
-    def report_disconnect(self) -> None:
+    def report_disconnect(self, reason: str, *, by_broker: bool = False) -> None:
         self.client.on_disconnect(
             self.client,
             None,
-            DisconnectFlags(is_disconnect_packet_from_server=False),
-            ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"),
+            DisconnectFlags(is_disconnect_packet_from_server=by_broker),
+            ReasonCode(PacketTypes.DISCONNECT, reason),
             Properties(PacketTypes.DISCONNECT),
         )
 
     def verify(self) -> None:
         if next(self._script, None) is not None:
-            raise AssertionError("the bridge left a connection before its script was over")
+            raise AssertionError("the link left a connection before its script was over")
 
     def _next_event(self) -> Event:
         try:
@@ -269,71 +276,139 @@ Script = Callable[[], Iterator[Event]]
 
 
 class FakeClient:
-    """As much of paho's client as the bridge may use; anything else is an AttributeError."""
+    """As much of paho's client as the link may use; anything else is an AttributeError."""
 
     __slots__ = (
+        "__weakref__",
+        "_broker",
         "_connection",
+        "_mid",
         "connect_timeout",
+        "credentials",
+        "made_with",
         "on_connect",
         "on_disconnect",
+        "on_log",
         "on_message",
         "on_socket_open",
         "on_socket_register_write",
         "on_subscribe",
+        "tls_context",
     )
+    #: What tests look at, and paho has under another name, or not at all.
+    FOR_TESTS = ("credentials", "made_with", "tls_context", "FOR_TESTS")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(
+        self, broker: FakeBroker, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        self._broker = broker
+        self._connection: Connection | None = None
+        self._mid = 0
+        self.made_with = (arguments, options)
+        self.credentials: tuple[str, str | None] | None = None
+        self.tls_context: Any = None
         self.connect_timeout = 0.0
         self.on_connect: Any = None
         self.on_subscribe: Any = None
         self.on_message: Any = None
         self.on_disconnect: Any = None
+        self.on_log: Any = None
         self.on_socket_open: Any = None
         self.on_socket_register_write: Any = None
 
-    def connect(self, host: str, port: int, keepalive: int) -> MQTTErrorCode:
+    @property
+    def protocol(self) -> MQTTProtocolVersion:
+        version: MQTTProtocolVersion = self.made_with[1]["protocol"]
+        return version
+
+    def username_pw_set(self, username: str | None, password: str | None = None) -> None:
+        assert username is not None
+        self.credentials = (username, password)
+
+    def tls_set_context(self, context: Any = None) -> None:
+        if self.tls_context is not None:
+            raise ValueError("SSL/TLS has already been configured.")
+        self.tls_context = context
+
+    def connect(  # noqa: PLR0917 - as paho has them
+        self,
+        host: str,
+        port: int = 1883,
+        keepalive: int = 60,
+        bind_address: str = "",
+        bind_port: int = 0,
+        clean_start: bool | int = 3,
+        properties: Properties | None = None,
+    ) -> MQTTErrorCode:
+        if self.protocol != V5 and (clean_start != 3 or properties is not None):
+            raise AssertionError("only MQTT 5 has these")
+        if not self._broker.lets_several and any(c.is_open for c in self._broker.connections):
+            raise AssertionError("connect() while a socket is open")
+        self._connection = self._broker.connection_of(self)
+        if self.protocol == V5:
+            self._connection.clean_start = bool(clean_start)
+            self._connection.session_expiry = getattr(properties, "SessionExpiryInterval", 0)
         self._connection.open("connect", host, port, keepalive)
         return SUCCESS
 
+    def socket(self) -> Connection | None:
+        connection = self._connection
+        return connection if connection is not None and connection.is_open else None
+
     def loop(self, timeout: float) -> MQTTErrorCode:
+        assert self._connection is not None
         self._connection.calls.append("loop")
         return self._connection.turn()
 
     def loop_read(self) -> MQTTErrorCode:
+        assert self._connection is not None
         self._connection.calls.append("loop_read")
         return self._connection.read()
 
     def loop_write(self) -> MQTTErrorCode:
-        if not self._connection.is_open:
+        connection = self.socket()
+        if connection is None:
             return NO_CONNECTION
-        self._connection.write()
+        connection.write()
         return SUCCESS
 
-    def disconnect(self) -> MQTTErrorCode:
-        return self._connection.queue("disconnect")
+    def disconnect(
+        self, reasoncode: ReasonCode | None = None, properties: Properties | None = None
+    ) -> MQTTErrorCode:
+        expiry = getattr(properties, "SessionExpiryInterval", None)
+        return self._queue("disconnect", expiry)
 
     def subscribe(self, topic: list[tuple[str, int]]) -> tuple[MQTTErrorCode, int | None]:
-        return self._connection.queue("subscribe", list(topic)), 1
+        self._mid += 1
+        if self._connection is not None:
+            self._connection.unanswered.append(self._mid)
+        return self._queue("subscribe", list(topic)), self._mid
 
     def publish(self, topic: str, payload: bytes, qos: int) -> MQTTMessageInfo:
         info = MQTTMessageInfo(1)
-        info.rc = self._connection.queue("publish", topic, payload, qos)
+        info.rc = self._queue("publish", topic, payload, qos)
         return info
+
+    def _queue(self, *packet: Any) -> MQTTErrorCode:
+        return NO_CONNECTION if self._connection is None else self._connection.queue(*packet)
 
 
 class FakeBroker:
-    """Plays one script for each client that is made, in their order.
+    """Plays one script for each connection, in their order.
 
     Attributes:
-        connections: what became of each client.
+        clients: all that were made.
+        connections: what became of each connection.
         failed: assertions that failed in scripts.
+        lets_several: there may be several connections at a time.
     """
 
     def __init__(self) -> None:
         self._scripts: deque[Script] = deque()
+        self.clients: list[FakeClient] = []
         self.connections: list[Connection] = []
         self.failed: list[AssertionError] = []
+        self.lets_several = False
 
     def plan(self, *scripts: Script) -> None:
         """Add the scripts of the connections to come."""
@@ -346,19 +421,25 @@ class FakeBroker:
 
     def make_client(self, *arguments: Any, **options: Any) -> Client:
         """Stand in for the class `Client`."""
+        client = FakeClient(self, arguments, options)
+        self.clients.append(client)
+        return cast(Client, client)
+
+    def connection_of(self, client: FakeClient) -> Connection:
+        """Give the next connection."""
         if self.is_over:
             self.failed.append(AssertionError("a connection that is not planned"))
             raise self.failed[-1]
-        connection = Connection(self, self._scripts.popleft()(), arguments, options)
+        connection = Connection(self, self._scripts.popleft()(), client)
         self.connections.append(connection)
-        return cast(Client, connection.client)
+        return connection
 
     def verify(self) -> None:
         """Raise the first assertion that failed; assert that everything happened."""
         for error in self.failed:
             raise error
         if not self.is_over:
-            raise AssertionError(f"the bridge did not connect {len(self._scripts)} more times")
+            raise AssertionError(f"the link did not connect {len(self._scripts)} more times")
         for connection in self.connections:
             connection.verify()
 
@@ -367,34 +448,46 @@ class FakeBroker:
 
 
 def accept(connection: Connection) -> None:
-    """Let the client in."""
+    """Let the client in, whose session is new."""
     _connack(connection, "Success")
 
 
-def refuse(connection: Connection) -> MQTTErrorCode:
-    """Do not let the client in; paho then closes the connection."""
-    _connack(connection, "Not authorized")
-    return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_REFUSED)
+def resume(connection: Connection) -> None:
+    """Let the client in, whose session was kept."""
+    _connack(connection, "Success", kept=True)
 
 
-def _connack(connection: Connection, reason: str) -> None:
+def refuse_since(reason: str) -> Event:
+    """Do not let the client in, for this reason; paho then closes the connection."""
+
+    def event(connection: Connection) -> MQTTErrorCode:
+        _connack(connection, reason)
+        return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_REFUSED)
+
+    return event
+
+
+refuse = refuse_since("Not authorized")
+
+
+def _connack(connection: Connection, reason: str, *, kept: bool = False) -> None:
     connection.client.on_connect(
         connection.client,
         None,
-        ConnectFlags(session_present=False),
+        ConnectFlags(session_present=kept),
         ReasonCode(PacketTypes.CONNACK, reason),
         Properties(PacketTypes.CONNACK),
     )
 
 
 def grant(*codes: int) -> Event:
-    """Answer a subscription, with a code for each topic."""
+    """Answer the subscription that has waited longest, with a code for each topic."""
 
     def event(connection: Connection) -> None:
         connection.client.on_subscribe(
             connection.client,
             None,
-            1,
+            connection.unanswered.popleft(),
             [ReasonCode(PacketTypes.SUBACK, identifier=code) for code in codes],
             Properties(PacketTypes.SUBACK),
         )
@@ -402,7 +495,25 @@ def grant(*codes: int) -> Event:
     return event
 
 
-def deliver(topic: str, *payloads: bytes | bytearray, retained: bool = False) -> Event:
+#: Topics and qualities of service that are subscribed to, and the answer.
+SUBSCRIPTIONS = {"/one": 1, "/two": 2}
+granted = grant(1, 2)
+
+
+def brief() -> Iterator[Event]:
+    """Give the script of a connection that comes up and is lost."""
+    yield accept
+    yield granted
+
+
+def playing(*events: Event) -> Script:
+    """Give the script of a connection where this happens."""
+    return lambda: iter(events)
+
+
+def deliver(
+    topic: str, *payloads: bytes | bytearray, retained: bool = False, qos: int = 0
+) -> Event:
     """Deliver messages, which come together."""
 
     def one(payload: bytes | bytearray) -> Event:
@@ -410,6 +521,7 @@ def deliver(topic: str, *payloads: bytes | bytearray, retained: bool = False) ->
             message = MQTTMessage(0, topic.encode())
             message.payload = payload
             message.retain = retained
+            message.qos = qos
             connection.client.on_message(connection.client, None, message)
 
         return event
@@ -419,7 +531,11 @@ def deliver(topic: str, *payloads: bytes | bytearray, retained: bool = False) ->
 
 def together(*events: Event) -> Event:
     """Let events come together."""
-    return lambda connection: connection.come(*events)
+
+    def event(connection: Connection) -> MQTTErrorCode:
+        return connection.come(*events)
+
+    return event
 
 
 def idle(_connection: Connection) -> None:
@@ -431,10 +547,40 @@ def lose(connection: Connection) -> MQTTErrorCode:
     return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_LOST, times=2)
 
 
+def lose_since(reason: str, code: MQTTErrorCode = MQTTErrorCode.MQTT_ERR_UNKNOWN) -> Event:
+    """Lose the connection, for a reason of paho's own."""
+    return lambda connection: connection.drop(code, reason=reason)
+
+
+def dismiss(reason: str) -> Event:
+    """Disconnect the client with a reason, which paho takes for no error."""
+
+    def event(connection: Connection) -> None:
+        connection.is_open = False
+        connection.report_disconnect(reason, by_broker=True)
+
+    return event
+
+
+def log(text: str, level: PahoLevel = PahoLevel.MQTT_LOG_ERR) -> Event:
+    """Let paho write a line to its log, if anybody listens."""
+
+    def event(connection: Connection) -> None:
+        if connection.client.on_log is not None:
+            connection.client.on_log(connection.client, None, level, text)
+
+    return event
+
+
 def give_up(connection: Connection) -> MQTTErrorCode:
     """Return an error without a word to a callback."""
     connection.is_open = False
     return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
+
+def break_down(_connection: Connection) -> MQTTErrorCode:
+    """Raise, as paho does when it cannot read what came; the socket stays open."""
+    raise RuntimeError("a defect of paho")
 
 
 def unreachable(error: Exception) -> Script:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from maestro_exporter.mqtt.failures import REASONS
 from maestro_exporter.notes import Generation, Sender, StatsResponse
 from maestro_exporter.snapshot import ExporterState, Moment
 
@@ -30,13 +31,20 @@ def exporter_state(**fields: Any) -> ExporterState:
         "started": Moment(0.0, 1_700_000_000.0),
         "broker": "localhost:1883",
         "broker_up": False,
+        "client_id": "maestro-exporter-1",
+        "mqtt_version": "",
         "connections": 0,
         "connection_failures": 0,
+        "link_errors": dict.fromkeys(REASONS, 0),
+        "last_link_error": None,
+        "sessions_lost": 0,
+        "broker_dropped": None,
         "received_bytes": 0,
         "sent_bytes": 0,
         "notes_received": {},
         "notes_sent": {},
         "notes_rejected": {},
+        "results_dropped": 0,
         "interval": 10.0,
         "expiry": 30.0,
         "forget": 900.0,
@@ -45,5 +53,7 @@ def exporter_state(**fields: Any) -> ExporterState:
             ("version", "python", "twisted", "paho", "prometheus_client"), "1"
         ),
         "web_config": None,
+        "stages_ill": (),
+        "stage_restarts": dict.fromkeys(("network", "drain", "poller"), 0),
     }
     return ExporterState(**(fresh | fields))

@@ -197,6 +197,13 @@ class Server:
                 os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
+    def kill(self) -> None:
+        """Ends it as `kill -9` does: it cannot say goodbye, nor save anything."""
+        process, self.process = self.process, None
+        assert process is not None, "not started"
+        process.kill()
+        process.wait()
+
     def __enter__(self: ServerT) -> ServerT:
         try:
             self.start()
@@ -226,26 +233,101 @@ def _program(name: str) -> str:
     return path
 
 
-class Mosquitto(Server):
-    """A broker without passwords; after `stop()`, `start()` begins again on the same port.
+def _word(value: bool) -> str:
+    """How mosquitto spells it."""
+    return str(value).lower()
 
-    With `persistence` its sessions and retained messages outlive `stop()`.
+
+class Tls(NamedTuple):
+    """What a broker shows to its clients; with `client_ca` it wants a certificate of theirs."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class Mosquitto(Server):
+    """A broker; after `stop()` or `kill()`, `start()` begins again on the same ports.
+
+    At `url` is a plain listener for anybody. `users` (passwords by name), `acl` (the text of an
+    acl_file) and `tls` make a second listener, which is the only one that they hold for: it is at
+    `guarded_url`, which is `url` if there is none of them.
+
+    `extra` are lines of its configuration; among them, those of a listener are for the guarded
+    one. With `persistence` its sessions and retained messages outlive `stop()`, and also `kill()`
+    if `extra` has `autosave_interval 1` and `autosave_on_changes true`: a moment after it has
+    acknowledged a message, that is in `folder / "mosquitto.db"`.
     """
 
-    def __init__(self, port: int | None = None, persistence: bool = False) -> None:
+    def __init__(
+        self,
+        port: int | None = None,
+        persistence: bool = False,
+        *,
+        users: Mapping[str, str] | None = None,
+        acl: str | None = None,
+        tls: Tls | None = None,
+        extra: Sequence[str] = (),
+    ) -> None:
         super().__init__(port)
+        guarded = users is not None or acl is not None or tls is not None
         self.url = f"mqtt://{self.address}"
+        self.guarded_port = free_port() if guarded else self.port
+        self.guarded_url = (
+            f"mqtts://localhost:{self.guarded_port}"
+            if tls is not None
+            else f"mqtt://127.0.0.1:{self.guarded_port}"
+        )
         lines = [
-            f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
+            f"per_listener_settings {_word(guarded)}",  # what comes before it may not count
             "log_dest stderr",
             "log_type all",
-            f"persistence {str(persistence).lower()}",
+            f"persistence {_word(persistence)}",
             f"persistence_location {self.folder}/",
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
         ]
         if os.geteuid() == 0:
             lines.append("user root")  # else it could not write to its folder
+        if guarded:
+            lines += self._guard(users, acl, tls)
+        lines += extra
         (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n", "utf-8")
+
+    def _guard(
+        self, users: Mapping[str, str] | None, acl: str | None, tls: Tls | None
+    ) -> list[str]:
+        """The lines of the guarded listener; writes the files that they name."""
+        lines = [
+            f"listener {self.guarded_port} 127.0.0.1",
+            f"allow_anonymous {_word(users is None)}",
+        ]
+        if users is not None:
+            self.write_users(users)
+            lines.append("password_file passwords")
+        if acl is not None:
+            self.write_acl(acl)
+            lines.append("acl_file acl")
+        if tls is not None:
+            lines += [f"certfile {tls.certificate}", f"keyfile {tls.key}"]
+            if tls.client_ca is not None:
+                lines += [f"cafile {tls.client_ca}", "require_certificate true"]
+        return lines
+
+    def write_users(self, users: Mapping[str, str]) -> None:
+        """Puts other users in the place of all; while it runs, they count from SIGHUP on."""
+        passwords = self.folder / "passwords"
+        passwords.write_bytes(b"")
+        for name, password in users.items():
+            subprocess.run(
+                [_program("mosquitto_passwd"), "-b", str(passwords), name, password],
+                check=True,
+                timeout=10,
+            )
+
+    def write_acl(self, acl: str) -> None:
+        """Puts another acl_file in the place of this one; while it runs, from SIGHUP on."""
+        (self.folder / "acl").write_text(acl, "utf-8")
 
     def command(self) -> list[str]:
         return [_program("mosquitto"), "-c", "mosquitto.conf"]

@@ -1,16 +1,14 @@
-"""The link to the broker, played without a broker, threads and time."""
+"""The bridge between the network thread and the reactor, without threads, sockets and time."""
 
 from __future__ import annotations
 
-import inspect
-import socket
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import MQTTErrorCode
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
@@ -18,50 +16,41 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.bridge import (
     BATCH_LENGTH,
-    BURST,
-    CONNECT_TIMEOUT,
     DRAIN_DELAY,
-    KEEPALIVE,
-    LEAST_BACKOFF,
-    MOST_BACKOFF,
+    DRAIN_PATIENCE,
+    DROPS_PERIOD,
     QUEUE_BYTES,
     QUEUE_LENGTH,
-    RESTART_DELAY,
     STOP_PATIENCE,
     Bridge,
-    LinkStatus,
 )
+from maestro_exporter.broker import Broker
 from maestro_exporter.deliveries import Delivery
+from maestro_exporter.mqtt.failures import REASONS, LinkFailure
+from maestro_exporter.mqtt.link import CONNECT_PATIENCE, DROPS_TOPIC, SERVE_PATIENCE
+from maestro_exporter.values import Address
 from tests.fakes import (
-    REFUSED_SUBSCRIPTION,
+    SUBSCRIPTIONS,
+    Connection,
     Event,
     FakeBroker,
-    FakeClient,
     FakePool,
     FakeReactor,
     Log,
     Script,
     accept,
+    brief,
     deliver,
-    give_up,
-    grant,
+    granted,
     idle,
     lose,
-    refuse,
-    together,
+    playing,
+    resume,
     unreachable,
 )
 
-SUBSCRIPTIONS = {"/one": 1, "/two": 2}
 LONGEST = 1024 * 1024
 REFUSED = ConnectionRefusedError(111, "Connection refused")
-granted = grant(1, 2)
-
-
-def brief() -> Iterator[Event]:
-    """Give the script of a connection that comes up and is lost."""
-    yield accept
-    yield granted
 
 
 class BridgeTestCase(SynchronousTestCase):
@@ -69,7 +58,8 @@ class BridgeTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = FakeReactor()
-        self.pool = FakePool()
+        #: One for each life of the network loop.
+        self.pools: list[FakePool] = []
         self.broker = FakeBroker()
         self.log = Log(self)
         self.now = 1000.0  # of the monotonic clock, which is not the reactor's
@@ -79,46 +69,53 @@ class BridgeTestCase(SynchronousTestCase):
         )
         #: What the link was said to have become.
         self.changes: list[bool] = []
-        #: The bounds of the wait after each attempt.
-        self.bounds: list[tuple[float, float]] = []
-        #: How long the network thread paused after each attempt.
-        self.pauses: list[float] = []
         self.stops: list[Deferred[None]] = []
-        self.bridge = Bridge(
-            "broker.test",
-            1883,
+        self.bridge = self.make()
+
+    def make(self, **broker: Any) -> Bridge:
+        """Give the bridge to a broker that is reached so."""
+        return Bridge(
+            Broker(**({"address": Address("broker.test", 1883)} | broker)),
             SUBSCRIPTIONS,
             longest=LONGEST,
             receive=self.take_in,
             changed=self.changes.append,
             reactor=self.reactor,
-            pool=cast(ThreadPool, self.pool),
-            client_factory=self.broker.make_client,
+            make_pool=self.make_pool,
             monotonic=lambda: self.now,
-            jitter=self.jitter,
+            client_factory=self.broker.make_client,
+            jitter=lambda low, _: low,
             pause=self.pause,
         )
+
+    def make_pool(self) -> ThreadPool:
+        self.pools.append(FakePool())
+        return cast(ThreadPool, self.pools[-1])
+
+    @property
+    def pool(self) -> FakePool:
+        """The newest."""
+        return self.pools[-1]
 
     def take_in(self, batch: Sequence[Delivery]) -> None:
         self.receive(batch)
 
-    def jitter(self, low: float, high: float) -> float:
-        self.bounds.append((low, high))
-        return (low + high) / 2
-
-    def pause(self, _stopping: threading.Event, delay: float) -> None:
+    def pause(self, _stopping: threading.Event, _delay: float) -> None:
         """Pause between attempts; after the last planned one, stop the bridge meanwhile."""
-        self.pauses.append(delay)
         if self.broker.is_over and self.bridge.running:
             self.stop()
 
     def stop(self) -> None:
         self.stops.append(self.bridge.stopService() or succeed(None))
 
-    def play(self, *scripts: Script) -> None:
-        """Run the network loop through these connections, then let the reactor work."""
+    def start(self, *scripts: Script) -> None:
+        """Start the bridge, whose network thread waits for its turn."""
         self.broker.plan(*scripts)
         self.bridge.startService()
+
+    def play(self, *scripts: Script) -> None:
+        """Run the network loop through these connections, then let the reactor work."""
+        self.start(*scripts)
         self.pool.run()
         self.broker.verify()
         self.drain()
@@ -134,121 +131,99 @@ class BridgeTestCase(SynchronousTestCase):
     def payloads(self) -> list[bytes]:
         return [delivery.payload for delivery in self.deliveries()]
 
-    def written(self, connection: int = 0) -> list[str]:
-        """Give the kinds of the packets that went out."""
-        return [packet[0] for packet in self.broker.connections[connection].written]
 
-    def published(self) -> list[tuple[Any, ...]]:
-        return [
-            packet[1:]
-            for connection in self.broker.connections
-            for packet in connection.written
-            if packet[0] == "publish"
-        ]
+def up(*events: Event) -> Script:
+    """Give the script of a connection that comes up, and where this happens."""
+    return playing(accept, granted, *events)
 
 
-class ConnectionTests(BridgeTestCase):
-    """How the link comes up."""
+class StatusTests(BridgeTestCase):
+    """What is known of the link."""
 
-    def test_client_is_told_where_and_how_to_connect(self) -> None:
-        """The broker's address, the keepalive and the timeout of connecting reach paho."""
-        self.play(brief)
+    def test_status_at_first(self) -> None:
+        """Nothing has happened, but each reason of errors is there."""
+        status = self.bridge.status
 
-        (connection,) = self.broker.connections
-        self.assertEqual(("connect", "broker.test", 1883, KEEPALIVE), connection.written[0])
-        self.assertEqual(CONNECT_TIMEOUT, connection.client.connect_timeout)
+        self.assertFalse(status.connected or status.up)
+        self.assertTrue(status.client_id)
+        self.assertEqual("", status.version)
+        self.assertEqual(dict.fromkeys(REASONS, 0), status.errors)
+        self.assertEqual((None, None), (status.last_error, status.broker_dropped))
+        counts = (status.connections, status.failures, status.received_bytes, status.sent_bytes)
+        self.assertEqual((0, 0, 0, 0), counts)
+        lost = (status.sessions_lost, status.dropped, status.dropped_acknowledged)
+        self.assertEqual((0, 0, 0), lost)
 
-    def test_packets_are_not_held_back(self) -> None:
-        """The second request of a round does not wait for the first one's acknowledgement."""
-        self.play(brief)
-
-        (connection,) = self.broker.connections
-        self.assertEqual([(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)], connection.socket_options)
-
-    def test_link_comes_up_when_packets_are_held_back(self) -> None:
-        """A socket that knows no such option serves as well."""
+    def test_status(self) -> None:
+        """Each number of the link stands under its own name."""
 
         def script() -> Iterator[Event]:
-            self.broker.connections[-1].refuses_options = True
-            yield from brief()
-
-        self.play(script)
-
-        self.assertEqual(LinkStatus(connections=1), self.bridge.status)
-
-    def test_all_connections_use_one_client_id(self) -> None:
-        """A broker that still holds a dead connection of ours drops it for the new one."""
-        self.play(brief, brief)
-
-        first, second = (each.options["client_id"] for each in self.broker.connections)
-        self.assertEqual(first, second)
-        self.assertTrue(first)
-
-    def test_link_is_up_only_when_subscriptions_are_granted(self) -> None:
-        """A connection without its subscriptions is not a link."""
-
-        def script() -> Iterator[Event]:
-            self.assertFalse(self.bridge.status.up)
             yield accept
-            self.assertFalse(self.bridge.status.up)
             yield granted
-            self.assertTrue(self.bridge.status.up)
-            yield lose
+            yield deliver(DROPS_TOPIC, b"5")
+            yield deliver("/one", b"12345")
+            self.assertTrue(self.bridge.publish("/x", b"123"))
+            status = self.bridge.status
+            self.assertTrue(status.connected)
+            self.assertTrue(status.up)
+            self.assertEqual("5", status.version)
 
-        self.play(script)
-        self.assertFalse(self.bridge.status.up)
+        self.play(unreachable(REFUSED), brief, script)
 
-    def test_topics_are_subscribed_at_each_connection(self) -> None:
-        """A broker that forgot the subscriptions is asked again, with the same topics and QoS."""
+        status = self.bridge.status
+        self.assertFalse(status.connected or status.up)
+        self.assertEqual((2, 1), (status.connections, status.failures))
+        self.assertEqual(
+            {"unreachable": 1, "lost": 2},
+            {reason: count for reason, count in status.errors.items() if count},
+        )
+        message = "it hung up, or the network did"
+        self.assertEqual(LinkFailure("lost", message, 1000.0), status.last_error)
+        self.assertEqual((5, 3), (status.received_bytes, status.sent_bytes))
+        self.assertEqual((1, 5), (status.sessions_lost, status.broker_dropped))
+
+    def test_status_does_not_change_any_more(self) -> None:
+        """It shows one instant."""
+        before = self.bridge.status
+        self.play(brief)
+
+        self.assertEqual(0, before.errors["lost"])
+
+    def test_client_id_is_random(self) -> None:
+        """Each process has another; a broker can tell whose it is."""
+        ids = {self.make().status.client_id for _ in range(3)}
+
+        self.assertEqual(3, len(ids))
+        self.assertTrue(all(each.startswith("maestro-exporter-") for each in ids), ids)
+
+    def test_client_id_is_given(self) -> None:
+        """Then the session outlives the process."""
+        self.assertEqual("me", self.make(client_id="me").status.client_id)
+
+    def test_client_id_is_what_the_broker_hears(self) -> None:
+        """At all connections it is the same."""
         self.play(brief, brief)
 
-        self.assertEqual(
-            [("subscribe", [("/one", 1), ("/two", 2)])] * 2,
-            [connection.written[1] for connection in self.broker.connections],
+        ids = {connection.options["client_id"] for connection in self.broker.connections}
+        self.assertEqual({self.bridge.status.client_id}, ids)
+
+    def test_clock_of_the_bridge(self) -> None:
+        """Unless a test says otherwise, it is the one that never steps, and the link's too."""
+        bridge = Bridge(
+            Broker(address=Address("h", 1)),
+            SUBSCRIPTIONS,
+            longest=1,
+            receive=lambda _: None,
+            changed=lambda _: None,
+            reactor=self.reactor,
+            make_pool=self.make_pool,
         )
+        self.assertIs(time.monotonic, bridge._monotonic)
+        self.assertIs(time.monotonic, bridge._link._monotonic)
 
-    def test_link_stays_down_when_one_subscription_is_refused(self) -> None:
-        """A refused topic keeps the link down and is named in the log; the others are not."""
 
-        def script() -> Iterator[Event]:
-            yield accept
-            yield grant(1, REFUSED_SUBSCRIPTION)
-            self.assertFalse(self.bridge.status.up)
-            self.assertFalse(self.bridge.publish("/x", b"x", 1))
-
-        self.play(script)
-
-        self.assertEqual([], self.changes)
-        (line,) = self.log.lines(LogLevel.error)
-        self.assertIn("/two", line)
-        self.assertNotIn("/one", line)
-
-    def test_refused_subscription_is_tried_again(self) -> None:
-        """Permissions may be mended: the next connection asks again, after a growing wait."""
-
-        def refused() -> Iterator[Event]:
-            yield accept
-            yield grant(1, REFUSED_SUBSCRIPTION)
-
-        self.play(*[refused] * 4, brief)
-
-        self.assertEqual(5, self.bridge.status.connections)
-        self.assertEqual(4, self.bridge.status.failures)
-        self.assertEqual([True, False], self.changes)
-        self.assertEqual([2.0, 4.0, 8.0, 16.0], [high for _, high in self.bounds[:4]])
-        self.assertNotIn("lost", "".join(self.log.lines(LogLevel.warn)[:4]))
-
-    def test_link_stays_down_when_the_answer_is_too_short(self) -> None:
-        """A broker that answers for one of two topics has not granted both."""
-
-        def script() -> Iterator[Event]:
-            yield accept
-            yield grant(1)
-
-        self.play(script)
-
-        self.assertEqual([], self.changes)
-        self.assertEqual(1, self.bridge.status.failures)
+class ThreadTests(BridgeTestCase):
+    """What the network thread leaves to the reactor."""
 
     def test_changes_are_told_in_reactor_thread(self) -> None:
         """The network thread leaves it to the reactor to call back."""
@@ -269,264 +244,6 @@ class ConnectionTests(BridgeTestCase):
 
         self.play(script, next_one)
 
-    def test_changes_are_told_each_time(self) -> None:
-        """Each link that comes up, and each that goes down, is told of in turn."""
-        self.play(brief, brief, brief)
-
-        self.assertEqual([True, False] * 3, self.changes)
-
-    def test_loss_is_told_once_however_it_is_noticed(self) -> None:
-        """It makes no difference whether callbacks tell of it, or one, or none, or an exception."""
-
-        def reported_once(connection: Any) -> Any:
-            return connection.drop(MQTTErrorCode.MQTT_ERR_CONN_LOST)
-
-        def raising(_connection: Any) -> Any:
-            raise RuntimeError("a defect of paho")
-
-        def script(loss: Event) -> Script:
-            def play() -> Iterator[Event]:
-                yield from brief()
-                yield loss
-
-            return play
-
-        self.play(*[script(loss) for loss in (lose, reported_once, give_up, raising)])
-
-        self.assertEqual([True, False] * 4, self.changes)
-
-    def test_no_loss_is_told_when_link_was_not_up(self) -> None:
-        """Attempts that fail, and connections without their subscriptions, are no losses."""
-
-        def refused() -> Iterator[Event]:
-            yield refuse
-
-        def hangs_up() -> Iterator[Event]:
-            yield lose
-
-        def not_granted() -> Iterator[Event]:
-            yield accept
-            yield grant(1, REFUSED_SUBSCRIPTION)
-
-        def lost_before_it_is_granted() -> Iterator[Event]:
-            yield accept
-
-        self.play(unreachable(REFUSED), refused, hangs_up, not_granted, lost_before_it_is_granted)
-
-        self.assertEqual([], self.changes)
-
-    def test_connections_are_counted_when_accepted(self) -> None:
-        """Connections count once the broker accepts them, whatever comes then."""
-        self.play(brief, unreachable(REFUSED), brief)
-
-        self.assertEqual(LinkStatus(connections=2, failures=1), self.bridge.status)
-
-    def test_status_says_how_far_the_link_is(self) -> None:
-        """It is connected once the broker has accepted, and up once it has granted all."""
-        seen: list[tuple[str, bool, bool]] = []
-
-        def see(when: str) -> None:
-            status = self.bridge.status
-            seen.append((when, status.connected, status.up))
-
-        def refused() -> Iterator[Event]:
-            yield refuse
-
-        def not_granted() -> Iterator[Event]:
-            yield accept
-            see("accepted")
-            yield grant(1, REFUSED_SUBSCRIPTION)
-
-        def granted_and_lost() -> Iterator[Event]:
-            see("connecting")
-            yield accept
-            see("accepted")
-            yield granted
-            see("granted")
-            yield lose
-
-        see("at first")
-        self.play(not_granted, granted_and_lost, refused, granted_and_lost)
-        see("at last")
-
-        once = [
-            ("connecting", False, False),
-            ("accepted", True, False),
-            ("granted", True, True),
-        ]
-        self.assertEqual(
-            [
-                ("at first", False, False),
-                ("accepted", True, False),
-                *once,
-                *once,
-                ("at last", False, False),
-            ],
-            seen,
-        )
-
-    def test_disconnection_is_harmless_when_reported_twice(self) -> None:
-        """The second report of one loss changes and logs nothing."""
-        self.play(brief, brief)
-
-        self.assertEqual(LinkStatus(connections=2), self.bridge.status)
-        lost = [line for line in self.log.lines() if "lost" in line]
-        self.assertEqual(2, len(lost))
-
-    def test_error_of_loop_ends_connection_when_no_callback_tells(self) -> None:
-        """An error that only the return value tells makes the link go down and come again."""
-
-        def script() -> Iterator[Event]:
-            yield accept
-            yield granted
-            yield give_up
-
-        self.play(script, brief)
-
-        self.assertEqual(LinkStatus(connections=2), self.bridge.status)
-
-
-class AttemptTests(BridgeTestCase):
-    """What happens between connections."""
-
-    def test_attempts_go_on_whatever_the_failure(self) -> None:
-        """Refusals, timeouts and unknown names are failures, and are tried again."""
-        self.play(
-            unreachable(REFUSED),
-            unreachable(TimeoutError("timed out")),
-            unreachable(socket.gaierror(-2, "Name or service not known")),
-            brief,
-        )
-
-        self.assertEqual(LinkStatus(connections=1, failures=3), self.bridge.status)
-        self.assertEqual(
-            [
-                f"Cannot connect to broker.test:1883: {reason}"
-                for reason in ("Connection refused", "timed out", "Name or service not known")
-            ],
-            self.log.lines(LogLevel.warn)[:3],
-        )
-
-    def test_waits_grow_to_their_maximum(self) -> None:
-        """Waits double and stay at the maximum, for ever, with jitter from the minimum on."""
-        self.play(*[unreachable(REFUSED)] * 100)
-
-        lows, highs = zip(*self.bounds, strict=True)
-        self.assertEqual({LEAST_BACKOFF}, set(lows))
-        self.assertEqual((2.0, 4.0, 8.0, 16.0, *[MOST_BACKOFF] * 96), highs)
-        self.assertEqual(100, self.bridge.status.failures)
-
-    def test_waits_are_jittered(self) -> None:
-        """The wait is what the jitter says."""
-        self.play(*[unreachable(REFUSED)] * 3)
-
-        self.assertEqual([1.5, 2.5, 4.5], self.pauses)
-
-    def test_waits_start_small_again_after_success(self) -> None:
-        """A connection that lasted makes the next waits short."""
-
-        def lasts() -> Iterator[Event]:
-            yield accept
-            yield granted
-            self.now += MOST_BACKOFF
-            yield lose
-
-        self.play(*[unreachable(REFUSED)] * 6, lasts, *[unreachable(REFUSED)] * 2)
-
-        _, highs = zip(*self.bounds, strict=True)
-        self.assertEqual(MOST_BACKOFF, highs[5])
-        self.assertLessEqual(highs[6], 2.0)
-        self.assertLessEqual(highs[7], 4.0)
-        self.assertLess(highs[7], highs[8])
-
-    def test_waits_grow_when_connections_do_not_last(self) -> None:
-        """A broker that grants everything and then hangs up is not tried in a busy loop."""
-        self.play(*[brief] * 6)
-
-        self.assertEqual([2.0, 4.0, 8.0, 16.0, 30.0, 30.0], [high for _, high in self.bounds])
-
-    def test_refused_credentials_are_failures(self) -> None:
-        """A refusal counts as a failure, is logged and makes the waits grow."""
-
-        def refused() -> Iterator[Event]:
-            yield refuse
-
-        self.play(*[refused] * 5)
-
-        self.assertEqual(LinkStatus(failures=5), self.bridge.status)
-        self.assertEqual([2.0, 4.0, 8.0, 16.0, 30.0], [high for _, high in self.bounds])
-        self.assertEqual(
-            ["broker.test:1883 refused the connection: Not authorized"] * 5,
-            self.log.lines(LogLevel.warn),
-        )
-
-    def test_attempt_fails_when_connection_ends_before_its_answer(self) -> None:
-        """A peer that accepts and hangs up, as no broker does, is a failure and is logged."""
-
-        def hangs_up() -> Iterator[Event]:
-            yield idle
-            yield lose
-
-        self.play(hangs_up, hangs_up)
-
-        self.assertEqual(LinkStatus(failures=2), self.bridge.status)
-        self.assertEqual(2, len(self.log.lines(LogLevel.warn)))
-
-    def test_attempt_fails_when_name_cannot_be_encoded(self) -> None:
-        """A host name that no resolver takes is a failure like an unknown one."""
-        self.play(unreachable(UnicodeError("label empty or too long")))
-
-        self.assertEqual(LinkStatus(failures=1), self.bridge.status)
-
-    def test_exception_out_of_loop_ends_only_the_connection(self) -> None:
-        """Whatever paho raises, the link goes down, is tried again and the cause is logged."""
-
-        def script() -> Iterator[Event]:
-            yield accept
-            yield granted
-            raise RuntimeError("a defect of paho")
-
-        self.play(script, brief)
-
-        self.assertEqual(2, self.bridge.status.connections)
-        self.assertEqual([True, False] * 2, self.changes)
-        (line,) = self.log.lines(LogLevel.error)
-        self.assertIn("a defect of paho", line)
-
-    def test_link_is_down_after_exception_out_of_loop(self) -> None:
-        """No callback tells of an exception, but the link is not taken for up."""
-        seen: list[LinkStatus] = []
-
-        def raising() -> Iterator[Event]:
-            yield accept
-            yield granted
-            raise RuntimeError
-
-        def next_one() -> Iterator[Event]:
-            seen.append(self.bridge.status)
-            yield from brief()
-
-        self.play(raising, next_one)
-
-        self.assertEqual([LinkStatus(connections=1)], seen)
-
-    def test_exception_in_callback_ends_only_the_connection(self) -> None:
-        """A topic that is not UTF-8 makes paho raise in the callback; the bridge survives."""
-
-        def bad_topic(connection: Any) -> None:
-            connection.client.on_message(connection.client, None, MQTTMessage(0, b"/\xff"))
-
-        def script() -> Iterator[Event]:
-            yield accept
-            yield granted
-            yield bad_topic
-
-        self.play(script, brief)
-
-        self.assertEqual(LinkStatus(connections=2), self.bridge.status)
-        (line,) = self.log.lines(LogLevel.error)
-        self.assertIn("broke down", line)
-
     def test_network_thread_logs_in_reactor_thread(self) -> None:
         """Log observers are not called from the network thread."""
 
@@ -535,45 +252,62 @@ class AttemptTests(BridgeTestCase):
             yield accept
             self.assertEqual([], self.log.lines())
             self.reactor.advance(0)
-            self.assertEqual(2, len(self.log.lines()))
+            self.assertEqual(
+                [
+                    "Cannot connect to broker.test:1883: Connection refused",
+                    "Connected to broker.test:1883, MQTT 5",
+                ],
+                self.log.lines(),
+            )
 
         self.play(unreachable(REFUSED), script)
 
+    def test_lines_have_their_levels(self) -> None:
+        """A loss is a warning, a connection is not."""
+        self.play(brief)
 
-class DeliveryTests(BridgeTestCase):
-    """What crosses from the network thread to the reactor."""
+        levels = {
+            event["log_level"].name
+            for event in self.log.events
+            if event["log_namespace"].startswith("maestro_exporter")
+        }
+        self.assertEqual({"debug", "info", "warn"}, levels)
+        self.assertEqual(1, len(self.log.lines(LogLevel.warn)))
 
-    def test_batch_has_all_of_each_delivery(self) -> None:
-        """Deliveries arrive in order with topic, payload and the broker's retained flag."""
+    def test_sent_bytes_count_only_what_was_sent(self) -> None:
+        """What could not be handed over is not counted."""
+        outcomes: list[bool] = []
 
         def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"a", b"b")
-            yield deliver("/two", b"", retained=True)
+            outcomes.append(self.bridge.publish("/x", b"12345"))
+            yield accept
+            yield granted
+            outcomes.append(self.bridge.publish("/x", b"123"))
+            yield idle
 
-        self.play(script)
+        self.play(script, script)
+
+        self.assertEqual([False, True] * 2, outcomes)
+        self.assertEqual(6, self.bridge.status.sent_bytes)
+
+
+class DeliveryTests(BridgeTestCase):
+    """What crosses from the network thread to the reactor thread."""
+
+    def test_batch_has_all_of_each_delivery(self) -> None:
+        """Deliveries arrive in order with all that they have."""
+        self.play(up(deliver("/one", b"a", b"b"), deliver("/two", b"", retained=True, qos=2)))
 
         self.assertEqual(
             [
                 [
-                    Delivery("/one", b"a", False, 1000.0),
-                    Delivery("/one", b"b", False, 1000.0),
-                    Delivery("/two", b"", True, 1000.0),
+                    Delivery("/one", b"a", False, 1000.0, 0),
+                    Delivery("/one", b"b", False, 1000.0, 0),
+                    Delivery("/two", b"", True, 1000.0, 2),
                 ]
             ],
             self.batches,
         )
-
-    def test_payload_is_bytes_whatever_paho_gives(self) -> None:
-        """Paho hands over a bytearray; nobody can change what was delivered."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", bytearray(b"a"))
-
-        self.play(script)
-
-        self.assertEqual([bytes], [type(payload) for payload in self.payloads()])
 
     def test_arrival_is_the_time_of_the_callback(self) -> None:
         """A batch that is taken in late does not make its deliveries late."""
@@ -672,75 +406,6 @@ class DeliveryTests(BridgeTestCase):
         )
         self.assertEqual(payloads, self.payloads())
 
-    def test_oldest_go_when_there_are_too_many(self) -> None:
-        """The queue is bounded in number; what it had no room for is counted."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"oldest", b"older", *[b"new"] * QUEUE_LENGTH)
-            self.assertEqual(2, self.bridge.status.dropped)
-
-        self.play(script)
-
-        self.assertEqual(Counter({b"new": QUEUE_LENGTH}), Counter(self.payloads()))
-        self.assertEqual(2, self.bridge.status.dropped)
-
-    def test_oldest_go_when_they_are_too_large(self) -> None:
-        """The queue is bounded in bytes; its bound itself is allowed."""
-        megabyte = b"x" * 1024 * 1024
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"oldest", *[megabyte] * (QUEUE_BYTES // len(megabyte)))
-            self.assertEqual(1, self.bridge.status.dropped)
-            yield deliver("/one", b"newest")
-            self.assertEqual(2, self.bridge.status.dropped)
-
-        self.play(script)
-
-        self.assertEqual([*[len(megabyte)] * 63, 6], [len(each) for each in self.payloads()])
-
-    def test_long_payload_is_cut(self) -> None:
-        """Of a payload that is too long there is just enough to see that; all of it counts."""
-
-        def script() -> Iterator[Event]:
-            yield accept
-            yield granted
-            yield deliver("/one", b"x" * (LONGEST + 1000), b"y" * LONGEST)
-            yield lose
-
-        self.play(script)
-
-        self.assertEqual([LONGEST + 1, LONGEST], [len(each) for each in self.payloads()])
-        self.assertEqual(2 * LONGEST + 1000, self.bridge.status.received_bytes)
-
-    def test_room_is_free_again_after_a_drain(self) -> None:
-        """What was taken in counts no more, neither in number nor in bytes."""
-        large = b"x" * (QUEUE_BYTES // 2)
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            for _ in range(3):
-                yield deliver("/one", large, large)
-                self.drain()
-
-        self.play(script)
-
-        self.assertEqual(0, self.bridge.status.dropped)
-        self.assertEqual(6, len(self.deliveries()))
-
-    def test_received_bytes_are_those_of_payloads(self) -> None:
-        """All payloads count, those that the queue had no room for included."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"12345", b"")
-            yield deliver("/two", b"678", retained=True)
-
-        self.play(script)
-
-        self.assertEqual(8, self.bridge.status.received_bytes)
-
     def test_batch_is_lost_alone_when_receiving_it_raises(self) -> None:
         """A defect in the receiver costs one batch; the rest of the backlog comes."""
 
@@ -764,192 +429,375 @@ class DeliveryTests(BridgeTestCase):
 
     def test_deliveries_survive_the_loss_of_their_connection(self) -> None:
         """What came before a loss is received, in order with what comes after."""
-
-        def first() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"before")
-
-        def second() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", b"after")
-
-        self.play(first, second)
+        self.play(up(deliver("/one", b"before")), up(deliver("/one", b"after")))
 
         self.assertEqual([b"before", b"after"], self.payloads())
 
-
-class BurstTests(BridgeTestCase):
-    """Messages that come together."""
-
-    def calls(self) -> list[str]:
-        """Give which of paho's methods were called for the packets behind the first two."""
-        (connection,) = self.broker.connections
-        return connection.calls[2:]
-
-    def test_more_are_taken_in_without_waiting(self) -> None:
-        """Until one call gives none: paho waits before each packet, or takes in only one."""
+    def test_deliveries_survive_the_stop(self) -> None:
+        """As many as one batch takes; the rest is left, so that the end comes."""
+        stopped: list[bool] = []
 
         def script() -> Iterator[Event]:
             yield from brief()
-            yield deliver("/one", b"a", b"b", b"c")
+            yield deliver("/one", *[b"x"] * (BATCH_LENGTH + 1))
+            self.stop()
+            stopped.append(True)
+
+        self.play(script)
+        self.reactor.advance(0)
+
+        self.assertEqual([BATCH_LENGTH], [len(batch) for batch in self.batches])
+        self.assertEqual(([True], []), (stopped, self.reactor.getDelayedCalls()))
+        self.assertEqual(math.inf, self.bridge.drain_due())
+
+
+class QueueTests(BridgeTestCase):
+    """What the queue has no room for."""
+
+    def test_oldest_go_when_there_are_too_many(self) -> None:
+        """The queue is bounded in number; what it had no room for is counted."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield deliver("/one", b"oldest", b"older", *[b"new"] * QUEUE_LENGTH)
+            self.assertEqual(2, self.bridge.status.dropped)
+            self.drain()
 
         self.play(script)
 
-        self.assertEqual([b"a", b"b", b"c"], self.payloads())
-        self.assertEqual(["loop", *["loop_read"] * 3, "loop"], self.calls())
+        self.assertEqual(Counter({b"new": QUEUE_LENGTH}), Counter(self.payloads()))
+        status = self.bridge.status
+        self.assertEqual((2, 0), (status.dropped, status.dropped_acknowledged))
 
-    def test_nothing_more_is_expected_where_no_message_came(self) -> None:
-        """What is no message comes alone; the next thing is waited for."""
+    def test_oldest_go_when_they_are_too_large(self) -> None:
+        """The queue is bounded in bytes; its bound itself is allowed."""
+        megabyte = b"x" * 1024 * 1024
+        most = QUEUE_BYTES // len(megabyte)
 
         def script() -> Iterator[Event]:
             yield from brief()
-            yield idle
-            yield together(deliver("/one", b"a"), idle, deliver("/one", b"b"))
+            yield deliver("/one", b"oldest", *[megabyte] * most, b"newest")
+            self.assertEqual(2, self.bridge.status.dropped)
+            self.drain()
 
         self.play(script)
 
-        self.assertEqual(["loop", *["loop", "loop_read"] * 2, "loop"], self.calls())
-        self.assertEqual([b"a", b"b"], self.payloads())
+        self.assertEqual([*[len(megabyte)] * (most - 1), 6], [len(p) for p in self.payloads()])
 
-    def test_other_work_is_done_in_between(self) -> None:
-        """However many come, requests go out after so many of them."""
+    def flooded(self) -> Iterator[Event]:
+        """Give the script of a connection with more than there is room for."""
+        yield from brief()
+        yield deliver("/two", *[b"result"] * (QUEUE_LENGTH // 4 + 3), qos=2)
+        yield deliver("/one", *[b"reply"] * QUEUE_LENGTH)
+        self.drain()
 
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield deliver("/one", *[b"x"] * (2 * BURST + 5))
+    def test_results_outlive_a_flood(self) -> None:
+        """As many as there is room for are given first; the others are counted."""
+        self.play(self.flooded)
 
-        self.play(script)
+        kept = QUEUE_LENGTH // 4
+        self.assertEqual([b"result"] * kept, self.payloads()[:kept])
+        status = self.bridge.status
+        self.assertEqual((3, 3), (status.dropped, status.dropped_acknowledged))
 
-        self.assertEqual(
-            [
-                *["loop", *["loop_read"] * BURST] * 2,
-                *["loop", *["loop_read"] * 3],
-                "loop",
-            ],
-            self.calls(),
-        )
-        self.assertEqual(2 * BURST + 5, len(self.payloads()))
+    def test_drops_are_warned_of_once_in_a_while(self) -> None:
+        """The line says how many since the start, and how many of them were test results."""
 
-    def test_connection_ends_when_it_is_lost_behind_a_message(self) -> None:
-        """What came before is kept, and the next attempt is made as after any loss."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield together(deliver("/one", b"a"), lose)
-
-        self.play(script, brief)
-
-        self.assertEqual([b"a"], self.payloads())
-        self.assertEqual(LinkStatus(connections=2, received_bytes=1), self.bridge.status)
-        self.assertEqual([True, False] * 2, self.changes)
-
-
-class PublishTests(BridgeTestCase):
-    """What is sent."""
-
-    def test_message_goes_out_when_link_is_up(self) -> None:
-        """Topic, payload and QoS reach paho; the network thread writes them."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            self.assertTrue(self.bridge.publish("/x", b"12345", 1))
-            self.assertEqual([], self.published())
-            yield idle
-            self.assertEqual([("/x", b"12345", 1)], self.published())
-
-        self.play(script)
-
-    def test_bytes_are_counted_when_sent(self) -> None:
-        """Payloads that were handed to paho count, over all connections."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            self.bridge.publish("/x", b"12345", 1)
-            self.bridge.publish("/y", b"678", 1)
-
-        self.play(script, script)
-
-        self.assertEqual(16, self.bridge.status.sent_bytes)
-
-    def test_nothing_is_sent_while_link_is_down(self) -> None:
-        """Before, between and after connections nothing is sent or kept for later."""
-        outcomes: list[bool] = []
-
-        def publish() -> None:
-            outcomes.append(self.bridge.publish("/x", b"x", 1))
-
-        def script() -> Iterator[Event]:
-            publish()
+        def more() -> Iterator[Event]:
             yield accept
-            publish()
             yield granted
-            yield lose
+            yield deliver("/one", *[b"reply"] * (QUEUE_LENGTH + 1))
+            self.drain()
+            self.assertEqual(1, len(self.lines()))
+            self.now += DROPS_PERIOD - 0.1
+            yield deliver("/one", b"x")
+            self.drain()
+            self.assertEqual(1, len(self.lines()))
+            self.now += 0.1
+            yield deliver("/one", b"x")
+            self.drain()
+            self.assertEqual(2, len(self.lines()))
+            self.now += DROPS_PERIOD
+            yield deliver("/one", b"x")
+            self.drain()
 
-        publish()
-        self.play(script, script)
-        publish()
+        self.play(self.flooded, more)
 
-        self.assertEqual([False] * 6, outcomes)
-        self.assertEqual([], self.published())
-        self.assertEqual(0, self.bridge.status.sent_bytes)
+        said = "More came than could be taken in: {} messages were dropped since the start, 3 of"
+        self.assertEqual(
+            [said.format(3), said.format(4)], [line.split(" them ")[0] for line in self.lines()]
+        )
 
-    def test_publish_tells_when_paho_cannot(self) -> None:
-        """A socket that is gone before the bridge knows makes the message not sent."""
+    def lines(self) -> list[str]:
+        """Give what was warned of in the reactor thread."""
+        return [line for line in self.log.lines(LogLevel.warn) if "dropped" in line]
+
+
+class DrainStageTests(BridgeTestCase):
+    """When the queue has to give a batch, and what helps when it does not."""
+
+    def test_nothing_is_due_while_the_queue_is_empty(self) -> None:
+        """However long that is."""
 
         def script() -> Iterator[Event]:
             yield from brief()
-            (connection,) = self.broker.connections
-            connection.is_open = False
-            self.assertFalse(self.bridge.publish("/x", b"x", 1))
+            self.assertEqual(math.inf, self.bridge.drain_due())
+            yield deliver("/one", b"a")
+            self.drain()
+            self.assertEqual(math.inf, self.bridge.drain_due())
+
+        self.assertEqual(math.inf, self.bridge.drain_due())
+        self.play(script)
+
+    def test_batch_is_due_a_while_after_its_first_delivery(self) -> None:
+        """Later ones do not put it off."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield deliver("/one", b"a")
+            self.now += 5.0
+            yield deliver("/one", b"b")
+            self.assertEqual(1000.0 + DRAIN_PATIENCE, self.bridge.drain_due())
 
         self.play(script)
 
-        self.assertEqual(0, self.bridge.status.sent_bytes)
+    def test_each_batch_of_a_backlog_is_due_anew(self) -> None:
+        """A backlog that moves is no stage that does not work."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            yield deliver("/one", *[b"a"] * (BATCH_LENGTH + 1))
+            self.now += 5.0
+            dues: list[float] = []
+
+            def receive(batch: Sequence[Delivery]) -> None:
+                self.batches.append(list(batch))
+                dues.append(self.bridge.drain_due())
+
+            self.receive = receive
+            self.drain()
+            self.assertEqual([1005.0 + DRAIN_PATIENCE, math.inf], dues)
+
+        self.play(script)
+
+    def test_restart_takes_from_the_queue(self) -> None:
+        """Also when the call that was to do it is lost; until then it has time."""
+
+        def script() -> Iterator[Event]:
+            yield from brief()
+            self.reactor.advance(0)
+            yield deliver("/one", b"a")
+            for call in self.reactor.getDelayedCalls():
+                call.cancel()
+            yield deliver("/one", b"b")
+            self.assertEqual([], self.reactor.getDelayedCalls())
+            self.now += DRAIN_PATIENCE
+            self.assertLessEqual(self.bridge.drain_due(), self.now)
+
+            self.bridge.restart_drain()
+            self.assertEqual(self.now + DRAIN_PATIENCE, self.bridge.drain_due())
+            self.assertEqual([], self.batches)
+            self.reactor.advance(0)
+            self.assertEqual([b"a", b"b"], self.payloads())
+            self.assertEqual(math.inf, self.bridge.drain_due())
+
+        self.play(script)
 
 
-class RestartTests(BridgeTestCase):
-    """The network loop itself ends, which it should not."""
+class NetworkStageTests(BridgeTestCase):
+    """When the network thread has to come round, and what helps when it does not."""
 
-    def restart(self, instead: Callable[[], object]) -> None:
-        """End the first network loop so, and let the second one serve a connection."""
-        self.broker.plan(brief)
-        self.bridge.startService()
-        self.pool.run(instead)
-        self.reactor.advance(0)
-        self.reactor.advance(RESTART_DELAY / 2)
-        self.assertEqual(0, self.pool.waiting)
-        self.reactor.advance(RESTART_DELAY / 2)
-        self.assertEqual(1, self.pool.waiting)
+    def test_network_is_due_as_the_link_says(self) -> None:
+        """As long as its thread runs."""
+        seen: list[float] = []
+
+        def script() -> Iterator[Event]:
+            self.now += 100.0
+            seen.append(self.bridge.network_due() - self.now)
+            yield accept
+            seen.append(self.bridge.network_due() - self.now)
+            yield granted
+
+        self.start(script)
+        self.assertEqual(1000.0 + CONNECT_PATIENCE, self.bridge.network_due())
         self.pool.run()
-        self.reactor.advance(0)
         self.broker.verify()
 
-        self.assertEqual(1, self.bridge.status.connections)
-        self.assertEqual(1, len(self.log.lines(LogLevel.error)))
+        self.assertEqual([CONNECT_PATIENCE - 100.0, SERVE_PATIENCE], seen)
 
-    def test_loop_is_started_again_when_it_fails(self) -> None:
-        """An exception that ends the thread is logged; after a while there is another."""
+    def test_network_is_overdue_when_its_loop_has_ended(self) -> None:
+        """By a defect or without; that is logged, and its pool is released."""
 
         def fail() -> None:
             raise MemoryError
 
-        self.restart(fail)
+        for end in (fail, lambda: None):
+            self.setUp()
+            self.start()
+            self.pool.run(end)
+            self.reactor.advance(0)
 
-    def test_loop_is_started_again_when_it_returns(self) -> None:
-        """A thread that ends without an exception is replaced as well."""
-        self.restart(lambda: None)
+            self.assertEqual(-math.inf, self.bridge.network_due())
+            self.assertEqual(1, self.pool.stops)
+            (line,) = self.log.lines(LogLevel.error)
+            self.assertIn("The network thread ended", line)
+            self.assertIn("MemoryError" if end is fail else "None", line)
 
-    def test_loop_is_not_started_again_after_stop(self) -> None:
-        """A restart that is due when the bridge stops does not happen; the pool is released."""
-        self.bridge.startService()
+    def test_restart_connects_anew(self) -> None:
+        """In a pool of its own, under the same id, and counts on."""
+        self.start(unreachable(REFUSED))
         self.pool.run(lambda: None)
         self.reactor.advance(0)
-        self.stop()
-        self.reactor.advance(RESTART_DELAY)
+        self.now += 50.0
+        self.bridge.restart_network()
+        self.assertEqual(self.now + CONNECT_PATIENCE, self.bridge.network_due())
+        self.assertEqual((2, 1), (len(self.pools), self.pool.waiting))
+        self.assertTrue(self.pool.running)
+        self.broker.plan(brief)
+        client_id = self.bridge.status.client_id
+        self.pool.run()
+        self.broker.verify()
 
+        status = self.bridge.status
+        self.assertEqual((client_id, 1, 1), (status.client_id, status.connections, status.failures))
+        self.assertEqual(client_id, self.broker.connections[-1].options["client_id"])
+
+    def hang(self, then: Event = idle, meanwhile: Script = brief) -> None:
+        """Let a link that is up hang, another take its place, and the first one come back.
+
+        Args:
+            then: what happens when it comes back.
+            meanwhile: what becomes of the other one's first connection.
+        """
+        self.broker.lets_several = True
+
+        def hanging(connection: Connection) -> Any:
+            self.reactor.advance(0)
+            self.bridge.restart_network()
+            self.broker.plan(meanwhile)
+            self.pool.run()
+            return then(connection)
+
+        self.start(playing(accept, granted, hanging))
+        self.pool.run()
+        self.broker.verify()
+
+    def test_link_that_hung_is_told_to_be_down(self) -> None:
+        """At once, since it does not say so itself; what it says later concerns nobody."""
+
+        def script() -> Iterator[Event]:
+            self.assertEqual([True, False], self.changes)
+            yield accept
+            yield granted
+            self.reactor.advance(0)
+            self.assertEqual([True, False, True], self.changes)
+
+        self.hang(lose, script)
+        self.reactor.advance(0)
+
+        self.assertEqual([True, False, True, False], self.changes)
+
+    def test_link_that_was_not_told_to_be_up_is_not_told_to_be_down(self) -> None:
+        """Whether the reactor has heard of it counts, not whether it was so."""
+        self.broker.lets_several = True
+
+        def hanging(_connection: Connection) -> None:
+            self.bridge.restart_network()
+            self.assertEqual([], self.changes)
+            self.reactor.advance(0)
+            self.assertEqual([], self.changes)
+            self.stop()
+
+        self.start(playing(accept, granted, hanging))
+        self.pool.run()
+        self.broker.verify()
+
+    def test_link_that_went_down_is_told_once(self) -> None:
+        """It said so itself before the other one took its place, or that did."""
+        self.start(brief)
+        self.patch(self.bridge._link, "_pause", None)  # so that the loop ends by a defect
+        self.pool.run()
+        self.reactor.advance(0)
+        self.assertEqual([True, False], self.changes)
+        self.bridge.restart_network()
+        self.reactor.advance(0)
+
+        self.assertEqual([True, False], self.changes)
+
+    def test_link_that_hung_says_no_goodbye(self) -> None:
+        """The session is the other one's now."""
+        self.hang()
+
+        kinds = [[packet[0] for packet in each.written] for each in self.broker.connections]
+        self.assertNotIn("disconnect", kinds[0])
+        self.assertEqual(2, len(kinds))
+
+    def test_link_that_hung_gives_no_reason(self) -> None:
+        """What becomes of it is counted and said no more."""
+        self.hang(lose)
+
+        self.assertEqual(1, self.bridge.status.errors["lost"])
+
+    def test_end_of_a_link_that_hung_is_no_end_of_the_network(self) -> None:
+        """The pools of both are released, once, and nobody takes it for a defect."""
+        self.hang()
+        first, second = self.pools
+        self.reactor.advance(0)
+
+        self.assertEqual((1, 1), (first.stops, second.stops))
+        self.assertEqual([], self.log.lines(LogLevel.error))
+
+    def test_other_link_goes_on_when_the_first_one_ends(self) -> None:
+        """It is not overdue, and is the one that is stopped."""
+        self.start()
+        first = self.pool
+        self.bridge.restart_network()
+        first.run()
+        self.reactor.advance(0)
+
+        self.assertEqual(1000.0 + CONNECT_PATIENCE, self.bridge.network_due())
+        self.assertEqual((1, 0), (first.stops, self.pool.stops))
+        self.stop()
+        self.assertNoResult(self.stops[0])
+        self.pool.run()
+        self.reactor.advance(0)
         self.assertIsNone(self.successResultOf(self.stops[0]))
-        self.assertEqual(0, self.pool.waiting)
-        self.assertFalse(self.pool.running)
+
+    def test_session_outlives_a_restart(self) -> None:
+        """The other link asks for it, and tells whether it was kept."""
+
+        def script() -> Iterator[Event]:
+            self.now += 30.0
+            yield resume
+            yield granted
+
+        self.hang(lose, script)
+        self.reactor.advance(0)
+
+        self.assertIs(self.broker.connections[-1].clean_start, False)
+        self.assertEqual(0, self.bridge.status.sessions_lost)
+        self.assertIn("again after 30.0 s", self.log.lines()[1])
+
+    def test_session_that_is_lost_at_a_restart(self) -> None:
+        """It is counted: the link is another one, but the exporter is not."""
+        self.hang()
+
+        self.assertEqual(1, self.bridge.status.sessions_lost)
+
+    def test_link_that_hung_can_not_publish(self) -> None:
+        """Requests go over the other one, or nowhere."""
+        seen: list[bool] = []
+
+        def script() -> Iterator[Event]:
+            seen.append(self.bridge.publish("/x", b"x"))
+            yield accept
+            yield granted
+            seen.append(self.bridge.publish("/x", b"x"))
+            yield idle
+
+        self.hang(idle, script)
+
+        self.assertEqual([False, True], seen)
 
 
 class StopTests(BridgeTestCase):
@@ -971,6 +819,7 @@ class StopTests(BridgeTestCase):
 
         self.assertIsNone(self.successResultOf(self.stops[0]))
         self.assertEqual([], self.reactor.getDelayedCalls())
+        self.assertEqual([], self.pools)
 
     def test_start_returns_at_once(self) -> None:
         """Nothing is connected in the thread that starts the bridge."""
@@ -987,57 +836,7 @@ class StopTests(BridgeTestCase):
         self.pool.run()
         self.reactor.advance(0)
 
-        self.broker.verify()
-        self.assert_stopped()
-
-    def test_broker_is_told_when_stopped_while_connecting(self) -> None:
-        """A connection that comes about after the stop is closed politely, and unused."""
-
-        def script() -> Iterator[Event]:
-            self.stop()
-            yield from ()
-
-        self.play(script)
-
-        self.assertEqual(["connect", "disconnect"], self.written())
-        self.assertEqual(0, self.bridge.status.connections)
-        self.assert_stopped()
-
-    def test_no_attempt_follows_when_stopped_while_connecting_fails(self) -> None:
-        """An attempt that fails after the stop is the last."""
-
-        def script() -> Iterator[Event]:
-            self.stop()
-            yield from ()
-            raise REFUSED
-
-        self.play(script)
-
-        self.assert_stopped()
-
-    def test_broker_is_told_when_stopped_before_it_answers(self) -> None:
-        """A stop between CONNECT and its answer says goodbye, too."""
-
-        def script() -> Iterator[Event]:
-            yield idle
-            self.stop()
-
-        self.play(script)
-
-        self.assertEqual(["connect", "disconnect"], self.written())
-        self.assert_stopped()
-
-    def test_broker_is_told_when_stopped_while_connected(self) -> None:
-        """DISCONNECT is written last and once; it is not logged as a loss."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            self.stop()
-
-        self.play(script)
-
-        self.assertEqual(["connect", "subscribe", "disconnect"], self.written())
-        self.assertEqual([], self.log.lines(LogLevel.warn))
+        self.assertEqual([], self.broker.connections)
         self.assert_stopped()
 
     def test_end_of_the_link_is_told_when_stopped(self) -> None:
@@ -1052,51 +851,7 @@ class StopTests(BridgeTestCase):
 
         self.assert_stopped()
         self.assertEqual([True, False], self.changes)
-
-    def test_requests_go_out_before_the_goodbye(self) -> None:
-        """What was published before the stop is not lost by it."""
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            self.bridge.publish("/x", b"x", 1)
-            self.stop()
-
-        self.play(script)
-
-        self.assertEqual(["connect", "subscribe", "publish", "disconnect"], self.written())
-
-    def test_broker_is_told_when_no_loop_follows_the_stop(self) -> None:
-        """The network thread says goodbye itself if it sees the stop before the request."""
-
-        def during_the_callback(connection: Any) -> None:
-            granted(connection)
-            self.stop()
-
-        def script() -> Iterator[Event]:
-            yield accept
-            yield during_the_callback
-
-        self.play(script)
-
-        self.assertEqual("disconnect", self.written()[-1])
-        self.assertEqual(1, self.written().count("disconnect"))
-        self.assert_stopped()
-
-    def test_nothing_reconnects_after_the_stop(self) -> None:
-        """A loss at the moment of the stop is not followed by an attempt."""
-
-        def losing(connection: Any) -> Any:
-            self.stop()
-            return lose(connection)
-
-        def script() -> Iterator[Event]:
-            yield from brief()
-            yield losing
-
-        self.play(script)
-
-        self.assertEqual(1, len(self.broker.connections))
-        self.assert_stopped()
+        self.assertEqual([], self.log.lines(LogLevel.warn))
 
     def test_pool_is_released_when_the_thread_ends_in_time(self) -> None:
         """Stopping between two attempts ends the thread, and then the pool."""
@@ -1114,6 +869,16 @@ class StopTests(BridgeTestCase):
 
         self.pool.run(fail)
         self.reactor.advance(0)
+
+        self.assert_stopped()
+        self.assertEqual([], self.log.lines(LogLevel.error))
+
+    def test_stop_is_done_when_the_loop_had_ended_before(self) -> None:
+        """There is nothing to wait for, and its pool is released already."""
+        self.bridge.startService()
+        self.pool.run(lambda: None)
+        self.reactor.advance(0)
+        self.stop()
 
         self.assert_stopped()
 
@@ -1141,16 +906,33 @@ class StopTests(BridgeTestCase):
 
         self.play(script)
 
-        self.assertEqual(["connect", "disconnect"], self.written())
-        self.assertEqual(0, self.pool.stops)
+        (connection,) = self.broker.connections
+        self.assertEqual(["connect", "disconnect"], [packet[0] for packet in connection.written])
         self.reactor.advance(3600)
-        self.assertEqual(0, self.pool.waiting)
+        self.assertEqual((0, 1), (self.pool.waiting, self.pool.stops))
+
+    def test_stop_when_a_link_was_abandoned(self) -> None:
+        """The thread that hangs is not waited for: only the newest one is."""
+        self.bridge.startService()
+        hanging = self.pool
+        self.bridge.restart_network()
+        self.stop()
+        self.pool.run()
+        self.reactor.advance(0)
+
+        self.assert_stopped()
+        self.assertEqual((1, 0), (hanging.waiting, hanging.stops))
+        hanging.run()
+        self.reactor.advance(0)
+        self.assertEqual(1, hanging.stops)
+        self.assertEqual([], self.broker.connections)
 
     def test_second_stop_is_harmless_while_the_first_waits(self) -> None:
         """Both stops are done when the thread ends; the pool is stopped once."""
         self.bridge.startService()
         self.stop()
         self.stop()
+        self.assertIs(self.stops[0], self.stops[1])
         self.pool.run()
         self.reactor.advance(0)
 
@@ -1166,7 +948,7 @@ class StopTests(BridgeTestCase):
 
         self.play(script)
 
-        self.assertEqual("disconnect", self.written()[-1])
+        self.assertEqual("disconnect", self.broker.connections[0].written[-1][0])
         self.assert_stopped()
 
     def test_second_stop_is_harmless_after_the_first(self) -> None:
@@ -1192,35 +974,11 @@ class StopTests(BridgeTestCase):
         """A bridge that has stopped sends nothing."""
         self.play(brief)
 
-        self.assertFalse(self.bridge.publish("/x", b"x", 1))
+        self.assertFalse(self.bridge.publish("/x", b"x"))
 
 
 class StandInTests(SynchronousTestCase):
     """The stand-ins are like what they stand in for."""
-
-    def test_each_name_of_the_client_is_one_of_paho(self) -> None:
-        """The stand-in has no method or attribute that paho's client lacks."""
-        names = [name for name in dir(FakeClient) if not name.startswith("_")]
-
-        self.assertEqual([], [name for name in names if not hasattr(Client, name)])
-        self.assertIn("loop_read", names)
-        self.assertIn("loop_write", names)
-        self.assertIn("on_socket_register_write", names)
-
-    def test_each_parameter_of_the_client_is_one_of_paho(self) -> None:
-        """What the stand-in's methods take, paho's take too, in the same order."""
-        reading = ("loop", "loop_read", "loop_write")
-        for name in (*reading, "connect", "disconnect", "subscribe", "publish"):
-            ours = list(inspect.signature(getattr(FakeClient, name)).parameters)
-            theirs = list(inspect.signature(getattr(Client, name)).parameters)
-
-            self.assertEqual(ours, theirs[: len(ours)], name)
-
-    def test_bridge_sets_nothing_that_paho_ignores(self) -> None:
-        """What the bridge sets on a client are properties of paho's, not new attributes."""
-        names = [name for name in FakeClient.__slots__ if not name.startswith("_")]
-
-        self.assertEqual([], [n for n in names if not isinstance(getattr(Client, n), property)])
 
     def test_pool_runs_at_once_when_told_so(self) -> None:
         """The pool has run a callable when the call returns."""
@@ -1229,27 +987,3 @@ class StandInTests(SynchronousTestCase):
         pool.callInThreadWithCallback(lambda *result: results.append(result), int, "7")
 
         self.assertEqual([(True, 7)], results)
-
-    def test_bridge_makes_a_client_that_paho_accepts(self) -> None:
-        """The arguments that the bridge makes its clients with are valid for the real class."""
-        broker, reactor, pool = FakeBroker(), FakeReactor(), FakePool()
-        bridge = Bridge(
-            "broker.test",
-            1883,
-            SUBSCRIPTIONS,
-            longest=LONGEST,
-            receive=lambda _: None,
-            changed=lambda _: None,
-            reactor=reactor,
-            pool=cast(ThreadPool, pool),
-            client_factory=broker.make_client,
-            pause=lambda stopping, _: stopping.set(),
-        )
-        broker.plan(unreachable(REFUSED))
-        bridge.startService()
-        pool.run()
-
-        (connection,) = broker.connections
-        client = Client(*connection.arguments, **connection.options)
-        client.connect_timeout = CONNECT_TIMEOUT
-        self.assertEqual(CONNECT_TIMEOUT, client.connect_timeout)

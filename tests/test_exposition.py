@@ -31,6 +31,7 @@ from maestro_exporter.metrics import (
     cluster_page,
     exporter_page,
 )
+from maestro_exporter.mqtt.failures import REASONS
 from maestro_exporter.notes import COMMANDS, Generation, PingResponse, Role, Sender
 from maestro_exporter.rendering import MetricsPage
 from maestro_exporter.snapshot import Histogram, Moment, Reload
@@ -117,6 +118,12 @@ def read_families(page: str) -> dict[str, list[tuple[str, ...]]]:
         name: read("".join(f"{line}\n" for line in lines))
         for name, lines in families_of(page).items()
     }
+
+
+def values_of(page: dict[str, list[tuple[str, ...]]], name: str) -> dict[str, str]:
+    """Give the values of a family by their labels."""
+    samples = [line for line in page[name] if len(line) == 2]
+    return {head.removeprefix(name): value for head, value in samples}
 
 
 def registry_of(*metrics: Metric) -> CollectorRegistry:
@@ -384,6 +391,59 @@ class ColumnTests(SynchronousTestCase):
                 self.assertEqual(len(samples.labels), len(samples.values), family.name)
                 for labels in samples.labels:
                     self.assertEqual(len(family.labels), len(labels), family.name)
+
+    def test_closed_sets_of_the_link(self) -> None:
+        """Each reason and each stage is there from the start, with 0 or with 1 for what works."""
+        page = read_families(text_of(exporter_page(exporter_state())))
+
+        self.assertEqual(
+            {f'{{reason="{reason}"}}': "0.0" for reason in REASONS},
+            values_of(page, "maestro_exporter_broker_errors_total"),
+        )
+        stages = [f'{{stage="{stage}"}}' for stage in ("network", "drain", "poller")]
+        self.assertEqual(
+            dict.fromkeys(stages, "0.0"), values_of(page, "maestro_exporter_stage_restarts_total")
+        )
+        self.assertEqual(dict.fromkeys(stages, "1.0"), values_of(page, "maestro_exporter_stage_up"))
+        for name in ("maestro_exporter_broker_sessions_lost", "maestro_exporter_results_dropped"):
+            self.assertEqual({"": "0.0"}, values_of(page, f"{name}_total"))
+
+    def test_link_that_has_seen_something(self) -> None:
+        """Each number of the link stands under its own name and label."""
+        state = exporter_state(
+            link_errors=dict.fromkeys(REASONS, 0) | {"tls": 2},
+            sessions_lost=3,
+            broker_dropped=4,
+            results_dropped=5,
+            stages_ill=("drain",),
+            stage_restarts={"network": 6, "drain": 7},
+        )
+        page = read_families(text_of(exporter_page(state)))
+
+        errors = values_of(page, "maestro_exporter_broker_errors_total")
+        self.assertEqual(["2.0"], [value for value in errors.values() if value != "0.0"])
+        self.assertEqual("2.0", errors['{reason="tls"}'])
+        for name, value in (
+            ("maestro_exporter_broker_sessions_lost_total", "3.0"),
+            ("maestro_broker_dropped_messages_total", "4.0"),
+            ("maestro_exporter_results_dropped_total", "5.0"),
+        ):
+            self.assertEqual({"": value}, values_of(page, name))
+        self.assertEqual(
+            {'{stage="network"}': "6.0", '{stage="drain"}': "7.0"},
+            values_of(page, "maestro_exporter_stage_restarts_total"),
+        )
+        self.assertEqual(
+            {'{stage="network"}': "1.0", '{stage="drain"}': "0.0"},
+            values_of(page, "maestro_exporter_stage_up"),
+        )
+
+    def test_drops_that_the_broker_does_not_tell(self) -> None:
+        """There is the family, and no value that would look like none."""
+        page = read_families(text_of(exporter_page(exporter_state())))
+
+        self.assertEqual({}, values_of(page, "maestro_broker_dropped_messages_total"))
+        self.assertIn("maestro_broker_dropped_messages_total", page)
 
     def test_process(self) -> None:
         """What a process says of itself stands under the names of that."""

@@ -13,7 +13,7 @@ from maestro_exporter.cluster import Cluster
 from maestro_exporter.notes import Generation, Note, Reply, decode
 from maestro_exporter.notes.model import Sender
 from maestro_exporter.notes.requests import PingRequest, StatsRequest
-from maestro_exporter.poller import EXPIRY_PERIOD, Poller
+from maestro_exporter.poller import EXPIRY_PERIOD, PATIENCE, Poller
 from maestro_exporter.snapshot import Moment
 from tests.samples import stats_response
 from tests.wire_vectors import V1_3, V1_4, V1_5
@@ -57,7 +57,7 @@ class PollerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.cluster = Watched()
-        self.published: list[tuple[str, bytes, int]] = []
+        self.published: list[tuple[str, bytes]] = []
         self.refused: list[str] = []
         self.link_is_up = True
         self.room = math.inf  # requests until the link goes down
@@ -77,7 +77,7 @@ class PollerTestCase(SynchronousTestCase):
     def now(self) -> Moment:
         return Moment(self.clock.seconds() + self.taken, EPOCH + self.clock.seconds() + self.taken)
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+    def publish(self, topic: str, payload: bytes) -> bool:
         if self.fails:
             raise ZeroDivisionError
         self.taken += self.takes
@@ -86,7 +86,7 @@ class PollerTestCase(SynchronousTestCase):
             self.refused.append(topic)
             return False
         self.room -= 1
-        self.published.append((topic, payload, qos))
+        self.published.append((topic, payload))
         return True
 
     def hear(self, *generations: Generation, peers: int = 1) -> None:
@@ -104,7 +104,7 @@ class PollerTestCase(SynchronousTestCase):
         return self.requests()
 
     def requests(self) -> list[tuple[str, Note]]:
-        return [(topic, decode(payload, topic)) for topic, payload, _ in self.published]
+        return [(topic, decode(payload, topic)) for topic, payload in self.published]
 
     def pings(self) -> list[tuple[str, Generation]]:
         """Ask, and give where and in which form PING went."""
@@ -222,6 +222,97 @@ class TimingTests(PollerTestCase):
         self.assertEqual(2, self.rounds)
 
 
+class StageTests(PollerTestCase):
+    """When a step has to have succeeded, and what helps when it has not."""
+
+    def due_in(self) -> float:
+        """Give the seconds until it is overdue."""
+        return self.poller.due() - self.clock.seconds()
+
+    def test_nothing_is_due_while_it_does_not_run(self) -> None:
+        """Before the start and after the stop."""
+        self.assertEqual(math.inf, self.poller.due())
+        self.ask()
+        self.poller.stopService()
+        self.assertEqual(math.inf, self.poller.due())
+
+    def test_expiry_is_due_first(self) -> None:
+        """It comes more often; each that succeeds puts it off."""
+        self.poller.startService()
+        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+        self.pass_time(EXPIRY_PERIOD - 0.25)
+        self.assertEqual(PATIENCE + 0.25, self.due_in())
+        self.pass_time(0.25)
+        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+
+    def test_expiry_that_fails_puts_nothing_off(self) -> None:
+        """The timer runs, but nobody expires."""
+        self.poller.startService()
+        self.cluster.fails = True
+        self.pass_time(5)
+        self.assertEqual(5, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertEqual(EXPIRY_PERIOD + PATIENCE - 5, self.due_in())
+        self.cluster.fails = False
+        self.pass_time(EXPIRY_PERIOD)
+        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+
+    def test_round_that_fails_puts_nothing_off(self) -> None:
+        """Likewise: expiry alone keeps no promise of rounds."""
+        self.poller.startService()
+        self.fails = True
+        self.pass_time(INTERVAL + PATIENCE)
+        self.flushLoggedErrors(ZeroDivisionError)
+        self.assertEqual(0.0, self.due_in())
+        self.fails = False
+        self.poller.link_came_up()
+        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+
+    def test_round_without_a_link_succeeds(self) -> None:
+        """It is not the poller that does not work."""
+        self.poller.startService()
+        self.link_is_up = False
+        self.pass_time(5 * (INTERVAL + PATIENCE))
+        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+
+    def test_timers_that_are_dead_are_noticed(self) -> None:
+        """Each of them alone is enough, rounds by their own interval."""
+        for name, patience in (("_expiries", EXPIRY_PERIOD), ("_rounds", INTERVAL)):
+            self.setUp()
+            self.poller.startService()
+            getattr(self.poller, name).stop()
+            self.pass_time(patience + PATIENCE - 0.25)
+            self.assertEqual(0.25, self.due_in(), name)
+
+    def kill(self) -> None:
+        """Stop the timers, as a defect might."""
+        for loop in (self.poller._rounds, self.poller._expiries):
+            loop.stop()
+
+    def test_restart_runs_the_timers_anew(self) -> None:
+        """Whether they are dead or not: there are two of them, and they have time."""
+        for dead in (True, False):
+            self.setUp()
+            self.ask()
+            self.pass_time(2 * PATIENCE if dead else INTERVAL / 2)
+            if dead:
+                self.kill()
+            expired, rounds = len(self.cluster.expired), self.rounds
+            self.poller.restart()
+            self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+            self.assertEqual(2, len(self.clock.getDelayedCalls()))
+            self.pass_time(INTERVAL)
+            self.assertEqual(rounds + 1, self.rounds)
+            self.assertEqual(expired + INTERVAL / EXPIRY_PERIOD, len(self.cluster.expired))
+
+    def test_link_that_comes_up_while_timers_are_dead(self) -> None:
+        """The round is asked; a timer that is dead cannot be put off."""
+        self.poller.startService()
+        self.kill()
+        self.poller.link_came_up()
+        self.assertEqual(1, self.rounds)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
 class RequestTests(PollerTestCase):
     """What it asks."""
 
@@ -236,14 +327,6 @@ class RequestTests(PollerTestCase):
             request = decode(payload, topic)
             self.assertIsInstance(request, StatsRequest)
             self.assertEqual("id-1", request.correlation_id)
-
-    def test_requests_are_sent_with_qos_1(self) -> None:
-        """Every request is acknowledged by the broker."""
-        self.hear(V1_3, V1_4, V1_5)
-        for _ in Generation:
-            self.ask()
-
-            self.assertEqual([1] * 3, [qos for _, _, qos in self.published])
 
     def test_requests_of_a_round_share_their_correlation(self) -> None:
         """The requests that have ids carry the round's correlation and ids of their own."""
@@ -383,9 +466,9 @@ class RequestTests(PollerTestCase):
         rounds: list[tuple[str, int]] = []
         publish = self.publish
 
-        def note_round(topic: str, payload: bytes, qos: int) -> bool:
+        def note_round(topic: str, payload: bytes) -> bool:
             rounds.append((type(decode(payload, topic)).__name__, self.rounds))
-            return publish(topic, payload, qos)
+            return publish(topic, payload)
 
         poller = Poller(
             self.cluster,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -33,13 +34,15 @@ from zope.interface import implementer
 
 import maestro_exporter
 from maestro_exporter import check, clock, demo, foreground, garbage, main, service, tap
-from maestro_exporter.bridge import KEEPALIVE, STOP_PATIENCE, Bridge, LinkStatus
+from maestro_exporter.bridge import STOP_PATIENCE, Bridge, LinkStatus
+from maestro_exporter.broker import Broker
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.exposition import CONTENT_TYPE
 from maestro_exporter.foreground import log_to_standard_output, run_service
 from maestro_exporter.garbage import GarbageCollection
 from maestro_exporter.ingest import Ingest
 from maestro_exporter.logs import Log
+from maestro_exporter.mqtt.failures import REASONS, LinkFailure
 from maestro_exporter.notes import (
     MAX_PAYLOAD_BYTES,
     Role,
@@ -47,14 +50,16 @@ from maestro_exporter.notes import (
     Topic,
     encode,
 )
+from maestro_exporter.options import OPTIONS
 from maestro_exporter.poller import Poller
 from maestro_exporter.reloading import PERIOD, FileWatch
 from maestro_exporter.service import Exporter, make_exporter, process_registry
-from maestro_exporter.settings import OPTIONS, Settings, StartError, load
+from maestro_exporter.settings import Settings, StartError, load
 from maestro_exporter.simulator import cli
 from maestro_exporter.snapshot import Moment
 from maestro_exporter.threads import Worker
 from maestro_exporter.values import Address
+from maestro_exporter.watchdog import MOST_RESTARTS, Watchdog
 from maestro_exporter.web.listening import Listener, on_address
 from maestro_exporter.web.security import Security
 from maestro_exporter.web.server import BoundedSite
@@ -67,7 +72,7 @@ DEFAULTS = load({}, {})
 
 #: What is done with Python's garbage collector when all objects are looked at.
 ALL_LOOKED_AT = ["unfreeze", "collect 2", "freeze"]
-NOTHING_RUNS = dict.fromkeys(("mqtt", "pages", "passwords"), (False, 0))
+NOTHING_RUNS = dict.fromkeys(("pages", "passwords"), (False, 0))  # that of MQTT is made later
 
 
 class FakePort:
@@ -363,7 +368,7 @@ class StopTests(ExporterTestCase):
             closed.callback(None)
         self.successResultOf(stopped)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertEqual(self.in_pools(), NOTHING_RUNS)
+        self.assertEqual(self.in_pools(), {"mqtt": (False, 0), **NOTHING_RUNS})
         self.assertFalse(any(part.running for part in exporter))
         self.assertEqual(self.collector, ["set", "freeze", "set", "unfreeze"])
 
@@ -403,34 +408,72 @@ class StopTests(ExporterTestCase):
         self.assertIs(listener.stopService(), None)
 
 
+def link_status(**fields: Any) -> LinkStatus:
+    """Give the status of a link that has done nothing yet, but for the fields given."""
+    fresh: dict[str, Any] = {
+        "client_id": "me",
+        "connected": False,
+        "up": False,
+        "version": "",
+        "connections": 0,
+        "failures": 0,
+        "errors": dict.fromkeys(REASONS, 0),
+        "last_error": None,
+        "received_bytes": 0,
+        "sent_bytes": 0,
+        "sessions_lost": 0,
+        "broker_dropped": None,
+        "dropped": 0,
+        "dropped_acknowledged": 0,
+    }
+    return LinkStatus(**(fresh | fields))
+
+
 class FakeBridge(Service):
     """A bridge to nowhere, which keeps what it was given.
 
     Attributes:
         published: topics that were published to.
+        dues: when each of its stages has to have come round.
+        restarts: the stages that were started anew.
     """
 
     made: FakeBridge
 
-    def __init__(self, host: str, port: int, subscriptions: Any, **joints: Any) -> None:
+    def __init__(self, broker: Broker, subscriptions: Any, **joints: Any) -> None:
         FakeBridge.made = self
-        self.broker = (host, port)
+        self.broker = broker
         self.subscriptions = subscriptions
         self.joints = joints
         self.published: list[str] = []
-        self.status = LinkStatus(
+        self.status = link_status(
             connected=True,
             up=True,
+            version="5",
             connections=2,
             failures=3,
             received_bytes=4,
             sent_bytes=5,
             dropped=6,
         )
+        self.dues = {"network": math.inf, "drain": math.inf}
+        self.restarts: list[str] = []
 
-    def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+    def publish(self, topic: str, payload: bytes) -> bool:
         self.published.append(topic)
         return True
+
+    def network_due(self) -> float:
+        return self.dues["network"]
+
+    def restart_network(self) -> None:
+        self.restarts.append("network")
+
+    def drain_due(self) -> float:
+        return self.dues["drain"]
+
+    def restart_drain(self) -> None:
+        self.restarts.append("drain")
 
 
 class WiredTestCase(ExporterTestCase):
@@ -483,13 +526,14 @@ class WiringTests(WiredTestCase):
     """What goes from part to part."""
 
     def test_bridge_is_told_what_to_connect_to(self) -> None:
-        """The broker is that of the settings; results are heard with QoS 2, answers with 1."""
-        self.start(broker=Address("broker.test", 1884))
-        self.assertEqual(FakeBridge.made.broker, ("broker.test", 1884))
+        """The broker is that of the settings; results are heard with QoS 2, answers with 0."""
+        broker = Broker(address=Address("broker.test", 1884), client_id="me")
+        self.start(broker=broker)
+        self.assertIs(FakeBridge.made.broker, broker)
         self.assertEqual(
-            FakeBridge.made.subscriptions, {"/mpt/maestro": 1, "/mpt/notifications": 2}
+            FakeBridge.made.subscriptions, {"/mpt/maestro": 0, "/mpt/notifications": 2}
         )
-        self.assertIs(FakeBridge.made.joints["pool"], self.pools["mqtt"])
+        self.assertIs(FakeBridge.made.joints["make_pool"](), self.pools["mqtt"])
         self.assertEqual(FakeBridge.made.joints["longest"], MAX_PAYLOAD_BYTES)
         self.assertIs(FakeBridge.made.joints["reactor"], self.reactor)
 
@@ -605,7 +649,7 @@ class WiringTests(WiredTestCase):
     def test_status_page(self) -> None:
         """It is served as JSON and shows the present, the settings, the link and the peers."""
         self.start(
-            broker=Address("broker.test", 1884),
+            broker=Broker(address=Address("broker.test", 1884)),
             interval=5.0,
             peer_expiry=20.0,
             peer_forget=50.0,
@@ -643,19 +687,175 @@ class WiringTests(WiredTestCase):
         self.assertTrue({"process_start_time_seconds", "python_info"} <= names, names)
 
 
+class LinkPageTests(WiredTestCase):
+    """What the pages say of the link."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start()
+
+    def link(self, **fields: Any) -> None:
+        FakeBridge.made.status = link_status(**fields)
+
+    def test_who_we_are_to_the_broker(self) -> None:
+        """Its log can be searched for that."""
+        self.link(client_id="me", version="3.1.1")
+        broker = self.status()["broker"]
+        self.assertEqual((broker["client_id"], broker["mqtt_version"]), ("me", "3.1.1"))
+
+    def test_errors(self) -> None:
+        """Each reason is counted on both pages, and the newest is told with its time."""
+        failure = LinkFailure("tls", "the TLS handshake timed out", 990.5)
+        errors = dict.fromkeys(REASONS, 0) | {"tls": 2}
+        self.link(errors=errors, last_error=failure)
+        self.at = 1001.0
+        broker = self.status()["broker"]
+        self.assertEqual(broker["errors"], errors)
+        self.assertEqual(
+            broker["last_error"],
+            {
+                "time": "2001-09-09T02:03:10.500Z",
+                "reason": "tls",
+                "message": "the TLS handshake timed out",
+            },
+        )
+        name = "maestro_exporter_broker_errors_total"
+        self.assertEqual(
+            [self.value(name, reason=reason) for reason in REASONS],
+            [float(errors[reason]) for reason in REASONS],
+        )
+
+    def test_losses(self) -> None:
+        """Sessions, what the broker dropped, and what the queue had no room for."""
+        names = (
+            "maestro_exporter_broker_sessions_lost_total",
+            "maestro_broker_dropped_messages_total",
+            "maestro_exporter_results_dropped_total",
+        )
+        seen = [[self.value(name) for name in names]]
+        self.link(sessions_lost=1, broker_dropped=2, dropped=4, dropped_acknowledged=3)
+        seen.append([self.value(name) for name in names])
+        self.assertEqual(seen, [[0.0, None, 0.0], [1.0, 2.0, 3.0]])
+        broker = self.status()["broker"]
+        self.assertEqual(
+            [broker[name] for name in ("sessions_lost", "dropped_messages", "results_dropped")],
+            [1, 2, 3],
+        )
+        self.assertEqual(broker["notes_rejected"]["overload"], 4)
+
+
+class HealthTests(WiredTestCase):
+    """Stages that stop working."""
+
+    STAGES = ("network", "drain", "poller")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.logged = fakes.Log(self)
+        self.exporter = self.start()
+
+    def pass_time(self, seconds: int) -> None:
+        """Let time pass on both clocks."""
+        for _ in range(seconds):
+            self.at += 1.0
+            self.reactor.advance(1.0)
+
+    def health(self) -> tuple[int, str]:
+        response, text = self.get(b"/-/healthy")
+        return response.code, text
+
+    def of_stages(self, name: str) -> list[float | None]:
+        return [self.value(name, stage=stage) for stage in self.STAGES]
+
+    def poller(self) -> Poller:
+        (poller,) = (part for part in self.exporter if isinstance(part, Poller))
+        return poller
+
+    def test_all_is_well(self) -> None:
+        """Each stage is on the page from the start."""
+        self.pass_time(100)
+        self.assertEqual(self.health(), (200, "maestro-exporter is healthy.\n"))
+        self.assertEqual(self.of_stages("maestro_exporter_stage_up"), [1.0] * 3)
+        self.assertEqual(self.of_stages("maestro_exporter_stage_restarts_total"), [0.0] * 3)
+        self.assertEqual(self.status()["exporter"]["stage_restarts"], dict.fromkeys(self.STAGES, 0))
+        self.assertEqual(self.status()["exporter"]["stages_ill"], [])
+        self.assertEqual(FakeBridge.made.restarts, [])
+
+    def test_stage_of_the_bridge(self) -> None:
+        """It is started anew, and ill until it has come round."""
+        for number, stage in enumerate(("network", "drain")):
+            FakeBridge.made.dues[stage] = self.at + 0.5
+            self.pass_time(1)
+            self.assertEqual(FakeBridge.made.restarts, [stage])
+            FakeBridge.made.restarts.clear()
+            self.assertEqual(
+                self.health(),
+                (503, f"maestro-exporter is not healthy: stopped working: {stage}.\n"),
+            )
+            up = self.of_stages("maestro_exporter_stage_up")
+            self.assertEqual([place for place, value in enumerate(up) if not value], [number])
+            self.assertEqual(self.status()["exporter"]["stages_ill"], [stage])
+            restarts = self.of_stages("maestro_exporter_stage_restarts_total")
+            self.assertEqual(restarts[number], 1.0)
+            self.assertEqual(self.status()["exporter"]["stage_restarts"][stage], 1)
+            FakeBridge.made.dues[stage] = math.inf
+            self.assertEqual(self.health()[0], 200)
+
+    def test_several_stages(self) -> None:
+        """All are named."""
+        FakeBridge.made.dues.update(network=self.at, drain=self.at)
+        self.assertEqual(
+            self.health()[1], "maestro-exporter is not healthy: stopped working: network, drain.\n"
+        )
+
+    def test_poller(self) -> None:
+        """Timers that are dead are started anew, and rounds come again."""
+        FakeBridge.made.joints["changed"](True)
+        for loop in (self.poller()._rounds, self.poller()._expiries):
+            loop.stop()
+        self.pass_time(12)
+        self.assertEqual(self.of_stages("maestro_exporter_stage_restarts_total"), [0.0, 0.0, 1.0])
+        before = self.value("maestro_exporter_rounds_total")
+        self.pass_time(10)
+        self.assertEqual(self.health()[0], 200)
+        self.assertEqual((before, self.value("maestro_exporter_rounds_total")), (1.0, 2.0))
+
+    def test_stage_that_is_beyond_help(self) -> None:
+        """The exporter has failed, and stops the reactor, once."""
+        stops: list[bool] = []
+        self.patch(self.reactor, "stop", lambda: stops.append(self.exporter.failed))
+        FakeBridge.made.dues["network"] = 0.0
+        self.pass_time(MOST_RESTARTS)
+        self.assertEqual((self.exporter.failed, stops), (False, []))
+        self.pass_time(10)
+        self.assertEqual((self.exporter.failed, stops), (True, [True]))
+        self.assertEqual(FakeBridge.made.restarts, ["network"] * MOST_RESTARTS)
+        (line,) = self.logged.lines(LogLevel.critical)
+        self.assertIn("the stage network has stopped working", line)
+
+    def test_stages_may_stand_still_when_stopped(self) -> None:
+        """Nothing is started anew then."""
+        self.exporter.stopService()
+        FakeBridge.made.dues["network"] = 0.0
+        self.pass_time(10)
+        self.assertEqual((FakeBridge.made.restarts, self.exporter.failed), ([], False))
+
+
 class ReadyTests(WiredTestCase):
     """What has to be true before a supervisor may take the exporter for ready."""
+
+    error: LinkFailure | None = None
 
     def ready(self) -> tuple[int, str]:
         response, text = self.get(b"/-/ready")
         return response.code, text
 
     def link(self, *, connected: bool, up: bool) -> None:
-        FakeBridge.made.status = LinkStatus(connected=connected, up=up)
+        FakeBridge.made.status = link_status(connected=connected, up=up, last_error=self.error)
 
     def test_without_a_connection(self) -> None:
         """The broker is named, so that whoever reads it knows where to look."""
-        self.start(broker=Address("broker.test", 1884))
+        self.start(broker=Broker(address=Address("broker.test", 1884)))
         self.link(connected=False, up=False)
         self.assertEqual(
             self.ready(),
@@ -665,6 +865,24 @@ class ReadyTests(WiredTestCase):
                 "not connected to the Maestro broker at broker.test:1884.\n",
             ),
         )
+
+    def test_without_a_connection_for_a_reason(self) -> None:
+        """What went wrong last is there, for people."""
+        self.start()
+        self.error = LinkFailure("unreachable", "Connection refused", 999.0)
+        self.link(connected=False, up=False)
+        self.assertEqual(
+            self.ready()[1],
+            "maestro-exporter is not ready: not connected to the Maestro broker at "
+            "localhost:1883: Connection refused.\n",
+        )
+
+    def test_reason_of_another_time(self) -> None:
+        """A link that is there again is not judged by it."""
+        self.test_ready()
+        self.error = LinkFailure("lost", "it hung up", 999.0)
+        self.link(connected=True, up=True)
+        self.assertEqual(self.ready()[0], 200)
 
     def test_without_subscriptions(self) -> None:
         """A broker that accepts and grants nothing gives no data."""
@@ -839,7 +1057,7 @@ class PartsTests(ExporterTestCase):
             kinds,
             [
                 *(FileWatch, GarbageCollection, Worker, Worker, Security),
-                *(Listener, Listener, Bridge, Poller),
+                *(Listener, Listener, Bridge, Poller, Watchdog),
             ],
         )
 
@@ -941,20 +1159,19 @@ class PartsTests(ExporterTestCase):
         self.assertIs(self.site().reactor, self.reactor)
 
     def test_timers_run_on_the_reactor(self) -> None:
-        """The poller's two timers and that of the files are the only ones."""
+        """The poller's two, that of the files and that of the watchdog are the only ones."""
         self.start()
-        self.assertEqual(len(self.reactor.getDelayedCalls()), 3)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 4)
 
     def test_rounds_go_on_when_the_broker_is_away(self) -> None:
         """A poller that cannot publish keeps trying; nothing fails."""
         self.start(interval=5.0, peer_expiry=15.0)
         self.reactor.pump([1.0] * 30)
-        self.assertEqual(len(self.reactor.getDelayedCalls()), 3)
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 4)
         self.assertEqual(self.get(b"/metrics")[0].code, 200)
 
     def test_promises_about_the_link(self) -> None:
-        """A frozen broker is noticed in half a minute, and a stop takes less than two seconds."""
-        self.assertEqual(KEEPALIVE, 15)
+        """A stop takes less than two seconds."""
         self.assertLess(STOP_PATIENCE, 2)
 
     def test_process_registry(self) -> None:
@@ -1118,8 +1335,46 @@ class RunServiceTests(SynchronousTestCase):
 class FakeExporter(MultiService):
     """Stands in for the exporter."""
 
+    failed = False
+
     def reload(self) -> None:
         raise AssertionError("nobody asked for it")
+
+
+class UnderTwistdTests(SynchronousTestCase):
+    """The end of an exporter that twistd runs."""
+
+    def setUp(self) -> None:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.at_exit: list[Callable[[], object]] = []
+        self.patch(tap, "atexit", SimpleNamespace(register=self.at_exit.append))
+        self.reactor = FakeReactor()
+        self.exporter = FakeExporter()
+
+    def end(self, *, failed: bool) -> None:
+        """Start the service, and do what the reactor does after it has shut down."""
+        tap._UnderTwistd(self.exporter, None, self.reactor).startService()  # type: ignore[arg-type]
+        self.exporter.failed = failed
+        self.assertEqual(self.at_exit, [])
+        for function, args, kwargs in self.reactor.triggers["after"]["shutdown"]:
+            function(*args, **kwargs)
+
+    def test_ordinary_end(self) -> None:
+        """The status is twistd's own."""
+        self.end(failed=False)
+        self.assertEqual(self.at_exit, [])
+
+    def test_end_of_an_exporter_that_has_failed(self) -> None:
+        """The status is 1 at the very last, when all that was said is written."""
+        done: list[object] = []
+        self.end(failed=True)
+        self.patch(tap, "os", SimpleNamespace(_exit=done.append))
+        for name in ("stdout", "stderr"):
+            self.patch(sys, name, SimpleNamespace(flush=lambda name=name: done.append(name)))
+        (exit_,) = self.at_exit
+        exit_()
+        self.assertEqual(done, ["stdout", "stderr", 1])
 
 
 class MainTests(SynchronousTestCase):
@@ -1165,6 +1420,16 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(self.made, [settings])
         self.assertEqual(self.run_with, [(self.service, self.service.reload)])
 
+    def test_status_when_the_exporter_has_failed(self) -> None:
+        """It ended itself, and a supervisor has to hear of it."""
+
+        def run_service(*_: object) -> int:
+            self.service.failed = True
+            return 0
+
+        self.patch(foreground, "run_service", run_service)
+        self.assertEqual(main.run([]), 1)
+
     def test_log_is_that_of_the_settings(self) -> None:
         """It goes to standard output; when the settings are read again, it takes over its level."""
         main.run(["--log.format=json"])
@@ -1206,9 +1471,12 @@ class MainTests(SynchronousTestCase):
         self.assertRegex(first, r"\A[Uu]sage: maestro-exporter \[options\]")
 
     def test_help_names_the_options(self) -> None:
-        """It is the help of the options."""
+        """It is the help of the options; what is secret is no option, but a variable."""
         self.assertEqual(self.status("-h"), 0)
         for option in OPTIONS:
+            if option.secret:
+                self.assertIn(f"{option.variable}:", self.stdout.getvalue())
+                continue
             end = r"\s" if option.flag else "="
             self.assertRegex(self.stdout.getvalue(), rf"--{re.escape(option.name)}{end}")
 

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.metrics import REJECTIONS
+from maestro_exporter.mqtt.failures import REASONS
 from maestro_exporter.snapshot import (
     ERRORS,
     EVENTS,
@@ -24,6 +25,7 @@ from maestro_exporter.snapshot import (
     TYPES,
     ClockOffset,
     Event,
+    LinkError,
     Moment,
     NamedTest,
     Process,
@@ -48,13 +50,22 @@ STATE = exporter_state(
     started=at(-3600),
     broker="broker.example.com:1883",
     broker_up=True,
+    client_id="me",
+    mqtt_version="5",
     connections=2,
     connection_failures=1,
+    link_errors={"lost": 1, "dns": 0},
+    last_link_error=LinkError(at(-5), "lost", "it hung up"),
+    sessions_lost=3,
+    broker_dropped=4,
     received_bytes=1000,
     sent_bytes=200,
     notes_received={"stats": 5, "ping": 4},
     notes_sent={"stats": 3, "ping": 2},
     notes_rejected={"malformed": 1, "overload": 0},
+    results_dropped=6,
+    stages_ill=("drain",),
+    stage_restarts={"network": 0, "drain": 7},
     forget=900.0,
     max_peers=500,
     versions={"version": "1.2.3", "python": "3.10"},
@@ -138,17 +149,33 @@ BUSY = dataclasses.replace(
 BUSY_DOCUMENT = {
     "format": 1,
     "time": "2026-11-23T10:01:40.500Z",
-    "exporter": {"version": "1.2.3", "started": "2026-11-23T09:00:00.000Z"},
+    "exporter": {
+        "version": "1.2.3",
+        "started": "2026-11-23T09:00:00.000Z",
+        "stages_ill": ["drain"],
+        "stage_restarts": {"network": 0, "drain": 7},
+    },
     "broker": {
         "address": "broker.example.com:1883",
         "up": True,
+        "client_id": "me",
+        "mqtt_version": "5",
         "connections": 2,
         "connection_failures": 1,
+        "errors": {"lost": 1, "dns": 0},
+        "last_error": {
+            "time": "2026-11-23T09:59:55.000Z",
+            "reason": "lost",
+            "message": "it hung up",
+        },
+        "sessions_lost": 3,
+        "dropped_messages": 4,
         "received_bytes": 1000,
         "sent_bytes": 200,
         "notes_received": 9,
         "notes_sent": 5,
         "notes_rejected": {"malformed": 1, "overload": 0},
+        "results_dropped": 6,
     },
     "settings": {
         "interval_seconds": 10.0,
@@ -281,10 +308,20 @@ BUSY_DOCUMENT = {
 EMPTY_PAGE = b"""{
   "format": 1,
   "time": "2026-11-23T10:01:40.500Z",
-  "exporter": {"version": "1.2.3", "started": "2026-11-23T09:00:00.000Z"},
-  "broker": {"address": "broker.example.com:1883", "up": true, "connections": 2, \
-"connection_failures": 1, "received_bytes": 1000, "sent_bytes": 200, "notes_received": 9, \
-"notes_sent": 5, "notes_rejected": {"malformed": 1, "overload": 0}},
+  "exporter": {
+    "version": "1.2.3",
+    "started": "2026-11-23T09:00:00.000Z",
+    "stages_ill": [
+      "drain"
+    ],
+    "stage_restarts": {"network": 0, "drain": 7}
+  },
+  "broker": {"address": "broker.example.com:1883", "up": true, "client_id": "me", \
+"mqtt_version": "5", "connections": 2, "connection_failures": 1, \
+"errors": {"lost": 1, "dns": 0}, "last_error": {"time": "2026-11-23T09:59:55.000Z", \
+"reason": "lost", "message": "it hung up"}, "sessions_lost": 3, "dropped_messages": 4, \
+"received_bytes": 1000, "sent_bytes": 200, "notes_received": 9, "notes_sent": 5, \
+"notes_rejected": {"malformed": 1, "overload": 0}, "results_dropped": 6},
   "settings": {"interval_seconds": 10.0, "peer_expiry_seconds": 30.0, \
 "peer_forget_seconds": 900.0, "max_peers": 500},
   "rounds": {"asked": 0, "late_replies": 0, "last": null},
@@ -341,6 +378,17 @@ class DocumentTests(SynchronousTestCase):
     def test_document_when_nothing_is_known(self) -> None:
         """Every object is there, but for a round and a run; lists are empty."""
         self.assertEqual(status(EMPTY, STATE, NOW), EMPTY_PAGE)
+
+    def test_link_that_never_was(self) -> None:
+        """What is not known of the broker is null; what it did not lose is 0."""
+        state = exporter_state(versions={"version": "1"})
+        document = read(status(EMPTY, state, NOW))
+
+        for name in ("mqtt_version", "last_error", "dropped_messages"):
+            self.assertIsNone(document["broker"][name], name)
+        self.assertEqual(document["broker"]["sessions_lost"], 0)
+        self.assertEqual(document["broker"]["errors"], dict.fromkeys(REASONS, 0))
+        self.assertEqual(document["exporter"]["stages_ill"], [])
 
     def test_layout(self) -> None:
         """Peers, runs and events have a line each, so that people can read and grep them."""
@@ -425,7 +473,7 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual((peer["peer"], peer["host"]), (shown, shown))
 
     def test_page_is_ascii(self) -> None:
-        """Whatever peers say, each line of the page is one of ours, and plain text."""
+        """Whatever peers and the broker say, each line is one of ours, and plain text."""
         text = "\x9b\u202e\u2028\n\r\udc80é\ud83c🎻\x1b"
         peer = SENDER._replace(id=text, peer=text, name=text, host=text, group=text, member=text)
         run = dataclasses.replace(RUN, test=NamedTest(text, text, text, text), failure=text)
@@ -436,7 +484,8 @@ class ValueTests(SynchronousTestCase):
             finished=(run,),
             events=(Event(at(0), "peer_joined", text, "other", text),),
         )
-        page = status(snapshot, STATE, NOW)
+        error = LinkError(at(0), "closed", text)
+        page = status(snapshot, STATE._replace(client_id=text, last_link_error=error), NOW)
 
         self.assertEqual(re.findall(rb"[^\n\x20-\x7e]", page), [])
         # The empty page, and for each of three lists an item and a line of its own for "]".
@@ -510,6 +559,8 @@ class ValueTests(SynchronousTestCase):
 
 #: Objects whose names are words of a closed set, and how the documentation spells these.
 WORDS = {
+    "exporter.stage_restarts": "<stage>",
+    "broker.errors": "<reason>",
     "broker.notes_rejected": "<reason>",
     "peers_up": "<type>",
     "test.finished": "<result>",
@@ -533,6 +584,7 @@ def all_paths() -> set[str]:
     """Give the paths that there can be; what may be null instead of an object has one itself."""
     other_way_round = dataclasses.replace(BUSY, run=FINISHED, finished=(RUN,))
     documents = [document_of(each) for each in (EMPTY, BUSY, other_way_round)]
+    documents.append(read(status(EMPTY, STATE._replace(last_link_error=None), NOW)))
     return {path for document in documents for path in paths(document)}
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,24 +24,63 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import maestro_exporter
 from maestro_exporter import tap
+from maestro_exporter.broker import Broker
 from maestro_exporter.logs import Log
+from maestro_exporter.options import OPTIONS
 from maestro_exporter.poller import Poller
-from maestro_exporter.settings import OPTIONS, Settings, StartError, load
+from maestro_exporter.settings import Settings, StartError, load
 from maestro_exporter.tap import Options, makeService
 from maestro_exporter.values import Address
 from maestro_exporter.web.listening import Listener
 from tests import fakes
 
-_URL = "give mqtt://host[:port]"
+CERTIFICATES = Path(__file__).with_name("web_config") / "certificates"
+CA, CERT, KEY = (CERTIFICATES / name for name in ("ca.pem", "client.pem", "client.key"))
+LOCAL = Address("localhost", 1883)
+SECURE = Broker(address=Address("h", 8883), tls=True)
+
+_URL = (
+    "give mqtt://host[:port], or mqtts:// for TLS; "
+    "a user name and password may stand before the host"
+)
 _PORT = "give a whole number from 0 to 65535"
+_PASSWORD = (
+    "--mqtt.password: everybody can see command lines; give MAESTRO_MQTT_PASSWORD, or a file"
+)
 _TIME = "give seconds, or a number with ms, s, m or h, from"
 
 #: Arguments, the field that they decide, and the value of that.
 GOOD: tuple[tuple[Sequence[str], str, object], ...] = (
-    (["--maestro-url", "mqtt://h:7"], "broker", Address("h", 7)),
-    (["--maestro-url=mqtt://h:7"], "broker", Address("h", 7)),
-    (["-m", "mqtt://h:7"], "broker", Address("h", 7)),
-    (["-mmqtt://h:7"], "broker", Address("h", 7)),
+    (["--maestro-url", "mqtt://h:7"], "broker", Broker(address=Address("h", 7))),
+    (["--maestro-url=mqtt://h:7"], "broker", Broker(address=Address("h", 7))),
+    (["-m", "mqtt://h:7"], "broker", Broker(address=Address("h", 7))),
+    (["-mmqtt://h:7"], "broker", Broker(address=Address("h", 7))),
+    (
+        ["-m", "mqtt://j:p w@h:7"],
+        "broker",
+        Broker(address=Address("h", 7), username="j", password="p w"),
+    ),
+    (["--mqtt.username=joe"], "broker", Broker(address=LOCAL, username="joe")),
+    (
+        ["--mqtt.username", "joe", f"--mqtt.password-file={CA}"],
+        "broker",
+        Broker(address=LOCAL, username="joe", password_file=CA),
+    ),
+    (
+        ["--mqtt.username", "joe", f"--mqtt.password-f={CA}"],
+        "broker",
+        Broker(address=LOCAL, username="joe", password_file=CA),
+    ),
+    (["-m", "mqtts://h", "--mqtt.ca-file", f"{CA}"], "broker", replace(SECURE, ca_file=CA)),
+    (
+        ["-m", "mqtts://h", f"--mqtt.cert-file={CERT}", f"--mqtt.key-file={KEY}"],
+        "broker",
+        replace(SECURE, cert_file=CERT, key_file=KEY),
+    ),
+    (["-m", "mqtts://h", "--mqtt.insecure"], "broker", replace(SECURE, insecure=True)),
+    (["--mqtt.version=5"], "broker", Broker(address=LOCAL, version="5")),
+    (["--mqtt.client-id=lab"], "broker", Broker(address=LOCAL, client_id="lab")),
+    (["--mqtt.session-expiry=1m"], "broker", Broker(address=LOCAL, session_expiry=60.0)),
     (["--port", "7"], "listen", (Address("", 7),)),
     (["--port=7"], "listen", (Address("", 7),)),
     (["-p", "7"], "listen", (Address("", 7),)),
@@ -74,9 +114,36 @@ BAD: tuple[tuple[Sequence[str], str], ...] = (
     (["--maestro-url", "h:7"], f'--maestro-url: "h:7": {_URL}'),
     (["-m", "h:7"], f'--maestro-url: "h:7": {_URL}'),
     (
-        ["-m", "mqtt://joe:hunter2@h"],
-        f'--maestro-url: "***@h": {_URL}, without user name and password',
+        ["-m", "mqtt://joe:hunter2@h:x"],
+        f'--maestro-url: "***@h:***": {_URL}',
     ),
+    (
+        ["--mqtt.username=joe\0"],
+        '--mqtt.username: "joe\\x00": give 1 to 65535 bytes of UTF-8 without NUL',
+    ),
+    (["--mqtt.password=hunter2"], _PASSWORD),
+    (["--mqtt.password", "hunter2"], _PASSWORD),
+    (["--mqtt.pass=hunter2"], _PASSWORD),
+    (["--mqtt.passwords=hunter2"], "option --mqtt.passwords not recognized"),
+    (
+        ["--mqtt.username=joe", "--mqtt.password-file=/does/not/exist"],
+        "--mqtt.password-file: /does/not/exist: No such file or directory",
+    ),
+    (
+        [f"--mqtt.ca-file={CA}"],
+        "--mqtt.ca-file: needs TLS: give --maestro-url as mqtts://host[:port]",
+    ),
+    (
+        ["-m", "mqtts://h", f"--mqtt.cert-file={KEY}"],
+        f"--mqtt.cert-file: {KEY}: no certificate in it",
+    ),
+    (["-m", "mqtts://h", f"--mqtt.key-file={KEY}"], "--mqtt.key-file: needs --mqtt.cert-file"),
+    (["--mqtt.insecure=true"], "option --mqtt.insecure must not have an argument"),
+    (["--mqtt.client-id="], "--mqtt.client-id: the value is empty"),
+    (["--mqtt.version=4"], '--mqtt.version: "4": give one of auto, 5, 3.1.1'),
+    (["--mqtt.session-expiry=0"], f'--mqtt.session-expiry: "0": {_TIME} 1s to 168h'),
+    (["joe:hunter2 hunter2@h"], '"***@h": there are only options'),
+    (["--maestro-urlmqtt://joe:hunter2 hunter2@h"], "option ***@h not recognized"),
     (["--port", "http"], f'--port: "http": {_PORT}'),
     (["-p", "-1"], f'--port: "-1": {_PORT}'),
     (
@@ -153,7 +220,7 @@ class OptionsTests(OptionsTestCase):
 
     def test_every_option_has_a_good_and_a_bad_use_above(self) -> None:
         """The tables leave no option out."""
-        names = {f"--{option.name}" for option in OPTIONS}
+        names = {f"--{option.name}" for option in OPTIONS if not option.secret}
         good = {text.partition("=")[0] for row in GOOD for text in row[0] if text[:2] == "--"}
         bad = {text.partition("=")[0] for row in BAD for text in row[0] if text[:2] == "--"}
         self.assertEqual(names - good, {"--config"})
@@ -164,12 +231,12 @@ class OptionsTests(OptionsTestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "exporter.conf")
             path.write_text('MAESTRO_BROKER="mqtt://h:7"\n', encoding="utf-8")
-            self.assertEqual(self.parse("--config", str(path)).broker, Address("h", 7))
+            self.assertEqual(self.parse("--config", str(path)).broker.address, Address("h", 7))
 
     def test_setting_from_the_environment(self) -> None:
         """A variable of the process counts."""
         self.environ["MAESTRO_BROKER"] = "mqtt://h:7"
-        self.assertEqual(self.parse().broker, Address("h", 7))
+        self.assertEqual(self.parse().broker.address, Address("h", 7))
 
     def test_flag_from_the_environment(self) -> None:
         """There it has a value, which the command line cannot take back."""
@@ -191,7 +258,7 @@ class OptionsTests(OptionsTestCase):
     def test_command_line_beats_the_environment(self) -> None:
         """What is typed is nearest."""
         self.environ["MAESTRO_BROKER"] = "mqtt://h:6"
-        self.assertEqual(self.parse("-m", "mqtt://h:7").broker, Address("h", 7))
+        self.assertEqual(self.parse("-m", "mqtt://h:7").broker.address, Address("h", 7))
 
     def test_line_when_a_variable_is_bad(self) -> None:
         """A bad variable ends the process as a bad option does."""
@@ -250,6 +317,10 @@ class OptionsTests(OptionsTestCase):
         for option in OPTIONS:
             letter = f"-{option.short}," if option.short else ""
             help_ = re.sub(r"\s", "", option.help)
+            if option.secret:
+                self.assertIn(f"{option.variable}:{help_}", text)
+                self.assertNotIn(f"--{option.name}=", text)
+                continue
             self.assertIn(f"--{option.name}as{option.variable}", text)
             self.assertIn(help_, text)
             if option.flag:
@@ -318,6 +389,9 @@ class RereadTests(OptionsTestCase):
         self.addCleanup(os.chdir, here)
         os.chdir(self.path.parent)
         options = Options()
+        Path("password").write_text("x")
+        self.environ["MAESTRO_MQTT_USERNAME"] = "joe"
+        self.environ["MAESTRO_MQTT_PASSWORD_FILE"] = "password"
         options.parseOptions([f"--config={self.path.name}", "--web.config.file=web.yml"])
         os.chdir("/")
         self.write('MAESTRO_EXPORTER_LOG_LEVEL="debug"')
@@ -360,7 +434,8 @@ class RereadTests(OptionsTestCase):
         for line, error in (
             ("MAESTRO_EXPORTER_INTERVAL=soon", '"soon": give seconds'),
             ("nonsense", 'give one NAME="value" a line'),
-            ("MAESTRO_BROKER=mqtt://joe:hunter2@h", '"***@h": give mqtt://host[:port]'),
+            ("MAESTRO_BROKER=mqtt://joe:hunter2@h:x", '"***@h:***": give mqtt://host[:port]'),
+            ("MAESTRO_MQTT_PASSWORD_FILE=/does/not/exist", "there is a password"),
         ):
             self.write("MAESTRO_EXPORTER_LOG_LEVEL=error", line)
             options.reread(self.log)
@@ -369,7 +444,7 @@ class RereadTests(OptionsTestCase):
             self.assertIn(error, said)
             self.assertEqual(len(said.splitlines()), 1)
         self.assertEqual(self.written(), ["info", "warn", "error"])
-        self.assertEqual(len(self.logged.lines(LogLevel.error)), 3)
+        self.assertEqual(len(self.logged.lines(LogLevel.error)), 4)
 
     def test_file_that_is_gone(self) -> None:
         """So it is when there is no file for a while."""

@@ -63,6 +63,7 @@ class EntranceTestCase(SynchronousTestCase):
             telemetry_path="/metrics",
             status=Static(b"{}\n"),
             unready=lambda: "",
+            unhealthy=lambda: "",
             max_requests=5,
             version="1",
         )

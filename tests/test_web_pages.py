@@ -72,6 +72,7 @@ def served(
     *,
     telemetry_path: str = "/metrics",
     unready: Callable[[], str] = lambda: "",
+    unhealthy: Callable[[], str] = lambda: "",
     max_requests: int = 40,
     version: str = "1.2.3",
 ) -> IResource:
@@ -82,6 +83,7 @@ def served(
         telemetry_path=telemetry_path,
         status=status or page_of(STATUS),
         unready=unready,
+        unhealthy=unhealthy,
         max_requests=max_requests,
         version=version,
     )
@@ -440,6 +442,17 @@ class OtherPagesTests(PagesTestCase):
     def test_health_when_the_metrics_cannot_be_made(self) -> None:
         """It does not depend on the metrics."""
         self.assertEqual(self.ask(b"/-/healthy", metrics=broken()).status, 200)
+
+    def test_health_when_a_part_does_not_work(self) -> None:
+        """The status says so, and the text why; it is asked each time."""
+        reasons = iter(("stopped working: drain", ""))
+        resource = served(unhealthy=lambda: next(reasons))
+        self.assert_plain(
+            self.answer_to(Asking(resource, b"/-/healthy")),
+            503,
+            b"maestro-exporter is not healthy: stopped working: drain.\n",
+        )
+        self.assertEqual(self.answer_to(Asking(resource, b"/-/healthy")).status, 200)
 
     def test_health_when_the_exporter_is_not_ready(self) -> None:
         """An exporter without a broker must not be restarted."""

@@ -853,6 +853,7 @@ def whole_site(reactor: Any, *, access_log: bool = False) -> BoundedSite:
         telemetry_path="/metrics",
         status=Static(b"{}\n"),
         unready=lambda: "",
+        unhealthy=lambda: "",
         max_requests=5,
         version="1",
     )

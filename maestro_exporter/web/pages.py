@@ -54,6 +54,7 @@ class Pages:
         telemetry_path: where it is.
         status: the status page, which is JSON.
         unready: says why the exporter is not ready; empty if it is.
+        unhealthy: likewise.
         max_requests: how many large pages are made and sent at a time.
         version: of the exporter.
     """
@@ -68,6 +69,7 @@ class Pages:
         telemetry_path: str,
         status: Page,
         unready: Callable[[], str],
+        unhealthy: Callable[[], str],
         max_requests: int,
         version: str,
     ) -> None:
@@ -75,6 +77,7 @@ class Pages:
         self._content_type = content_type.encode()
         self._status = status
         self._unready = unready
+        self._unhealthy = unhealthy
         self._sending = Sending(max_requests)
         self._landing_page = _LANDING_PAGE.format(
             version=html.escape(version),
@@ -105,6 +108,9 @@ class Pages:
         return self._send(request, self._status, b"application/json")
 
     def _healthy(self, request: IRequest) -> bytes:
+        reason = self._unhealthy()
+        if reason:
+            return answer_plainly(request, 503, f"maestro-exporter is not healthy: {reason}.")
         return answer_plainly(request, 200, "maestro-exporter is healthy.")
 
     def _ready(self, request: IRequest) -> bytes:

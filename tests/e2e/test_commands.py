@@ -18,6 +18,7 @@ from tests.servers import Mosquitto, free_port, http_get, scrape, wait_for
 BIN = Path(sys.executable).parent
 CONSOLE = (str(BIN / "maestro-exporter"),)
 TWISTD = (str(BIN / "twistd"), "-n", "--pidfile=", "maestro-exporter")
+PAGES = ("/", "/metrics", "/api/v1/status", "/-/ready")
 LAUNCHERS = pytest.mark.parametrize("launcher", [CONSOLE, TWISTD], ids=["console", "twistd"])
 
 
@@ -69,7 +70,9 @@ def taken_port() -> Iterator[int]:
         (["--interval", "soon"], '--interval: "soon": give seconds'),
         (["--port=123456"], '--port: "123456": give a whole number from 0 to 65535'),
         (["-m", "http://host"], '--maestro-url: "http://host": give mqtt://host[:port]'),
-        (["-m", "mqtt://me:secret@host"], '--maestro-url: "***@host": give mqtt://'),
+        (["-m", "mqtt://me:secret@host:x"], '--maestro-url: "***@host:***": give mqtt://'),
+        (["--mqtt.password=secret"], "--mqtt.password: everybody can see command lines"),
+        (["-mmqtts://host", "--mqtt.ca-file=/no.pem"], "--mqtt.ca-file: /no.pem: No such file"),
         (["--config", "/nowhere.conf"], "--config: /nowhere.conf: No such file"),
         (["--no-such-option"], "no-such-option"),
         (["surplus"], '"surplus": there are only options'),
@@ -119,6 +122,43 @@ def test_port_in_use(launcher: tuple[str, ...], tmp_path: Path) -> None:
     reason = f"cannot listen on 127.0.0.1:{port}: Address already in use"
     assert len([line for line in lines if reason in line]) == 1, lines
     assert not [line for line in lines if "Traceback" in line or "  File" in line], lines
+
+
+@LAUNCHERS
+def test_password_on_the_command_line(launcher: tuple[str, ...], tmp_path: Path) -> None:
+    """It vanishes from the list of processes, and is neither in the output nor on the pages."""
+    address = f"127.0.0.1:{free_port()}"
+    options = (f"--web.listen-address={address}", "--log.level=debug")
+    url = "-mmqtt://operator:hunter2 @x@127.0.0.1:1"
+    with started(tmp_path, *launcher, *options, url) as exporter:
+        folder = Path("/proc", str(exporter.process.pid))
+        wait_for(lambda: http_get(f"http://{address}/-/healthy").status == 200, "the exporter")
+        # While the broker is away, what it says of the connection is said by now, too.
+        wait_for(lambda: "127.0.0.1:1" in exporter.output(), "the broker in the log")
+        pages = [http_get(f"http://{address}{path}") for path in PAGES]
+        title = (folder / "cmdline").read_text()
+        name = (folder / "comm").read_text()
+        exporter.interrupt()
+        seen = [title, exporter.output(), *(str(page) for page in pages)]
+    assert "-mmqtt://***@127.0.0.1:1" in title
+    assert f"--web.listen-address={address}" in title
+    assert name.strip() in launcher[0]
+    for text in seen:
+        assert "hunter2" not in text
+        assert "operator" not in text
+
+
+def test_password_on_the_command_line_of_the_simulator(tmp_path: Path) -> None:
+    """It vanishes there, too."""
+    url = "mqtt://operator:hunter2@127.0.0.1:1"
+    with started(tmp_path, *CONSOLE, "simulate", "--maestro-url", url) as simulation:
+        command_line = Path("/proc", str(simulation.process.pid), "cmdline")
+        wait_for(lambda: "simulating" in simulation.output(), "the simulator")
+        title = command_line.read_text()
+        assert simulation.interrupt() == 0
+        output = simulation.output()
+    assert "simulate --maestro-url mqtt://***@127.0.0.1:1" in title
+    assert "hunter2" not in title + output
 
 
 def test_daemon(tmp_path: Path) -> None:
