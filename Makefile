@@ -5,13 +5,16 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint bench clean environment style types layers programs suite wheel
+.PHONY: help demo test lint bench faults soak fuzz clean environment style types layers programs suite wheel
 
 help:
 	@echo 'make demo    run the exporter against a simulated Maestro cluster'
 	@echo 'make test    everything that CI checks: lint, and the tests from the tree and from the wheel'
 	@echo 'make lint    ruff, mypy and the import rules only'
 	@echo 'make bench   measure the speed, about 6 minutes; writes bench/RESULTS.md'
+	@echo 'make faults  each fault of the link to the broker, about 2 minutes; writes docs/reliability.md'
+	@echo 'make soak    random faults for SOAK_MINUTES, by default 10: all is counted, nothing grows'
+	@echo 'make fuzz    look for payloads that break the decoder or a page, 5 minutes; see tests/fuzz'
 	@echo 'make clean   remove what the others made'
 	@echo
 	@echo 'PYTHON=python3.12 make ... takes another Python (3.10 or later).'
@@ -32,6 +35,24 @@ bench: total = 3
 bench: environment programs
 	@echo '[3/3] benchmarks'
 	@.venv/bin/python -m bench --write
+
+faults: total = 3
+faults: environment programs
+	@echo '[3/3] faults'
+	@FAULTS_TABLE=docs/reliability.md .venv/bin/python -m pytest tests/faults/test_matrix.py
+
+SOAK_MINUTES ?= 10
+
+soak: total = 3
+soak: environment programs
+	@echo '[3/3] soak'
+	@.venv/bin/python -m tests.faults.soak --minutes $(SOAK_MINUTES)
+
+# For FUZZ_SECONDS in all; what it finds stays in build/fuzz, and the next run goes on from there.
+fuzz: total = 2
+fuzz: environment
+	@echo '[2/2] fuzzing: atheris'
+	@.venv/bin/python -m tests.fuzz
 
 stage = @echo '[$(1)/$(total)] $(2)'
 

@@ -1,0 +1,32 @@
+"""What the kernel says of a program that a test has started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.servers import Server
+
+
+def rss_kib(server: Server) -> int:
+    """Give how much memory it has in RAM, in KiB."""
+    return _number(server, "VmRSS")
+
+
+def threads(server: Server) -> int:
+    """Give how many threads it has."""
+    return _number(server, "Threads")
+
+
+def descriptors(server: Server) -> int:
+    """Give how many descriptors it has open."""
+    return sum(1 for _ in (_folder(server) / "fd").iterdir())
+
+
+def _number(server: Server, field: str) -> int:
+    lines = (_folder(server) / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def _folder(server: Server) -> Path:
+    assert server.process is not None, "not started"
+    return Path(f"/proc/{server.process.pid}")
