@@ -49,7 +49,7 @@ setup(
     install_requires=[
         "twisted[tls]>=24.10",
         "klein>=23.12",
-        "paho-mqtt>=2.0",
+        "paho-mqtt>=2.1",
         "prometheus-client>=0.17",
         "msgpack>=1.0.4",
         # For certificates of the package cryptography.

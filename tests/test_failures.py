@@ -15,6 +15,7 @@ from maestro_exporter.mqtt.failures import (
     LinkError,
     of_connecting,
     of_disconnection,
+    of_hanging_up,
     of_refusal,
 )
 
@@ -49,7 +50,7 @@ class ConnectingTests(FailureTestCase):
             ),
             (OSError(113, "No route to host"), "unreachable", "No route to host"),
             (TimeoutError("timed out"), "unreachable", "timed out"),
-            (ConnectionResetError(), "unreachable", "ConnectionResetError"),
+            (OSError(), "unreachable", "OSError"),
             (
                 socket.gaierror(-2, "Name or service not known"),
                 "dns",
@@ -77,7 +78,17 @@ class ConnectingTests(FailureTestCase):
                 "--mqtt.ca-file: /ca.pem: no certificate in it",
             ),
         ):
-            self.assert_failure(reason, message, of_connecting(error))
+            self.assert_failure(reason, message, of_connecting(error, tls=True))
+
+    def test_reset(self) -> None:
+        """A server that does not speak TLS ends the connection when the handshake begins."""
+        reset = ConnectionResetError(104, "Connection reset by peer")
+        told = "it hung up in the TLS handshake"
+        for error in (reset, BrokenPipeError(32, "Broken pipe")):
+            self.assert_failure("tls", told, of_connecting(error, tls=True))
+        self.assert_failure(
+            "unreachable", "Connection reset by peer", of_connecting(reset, tls=False)
+        )
 
     def test_certificate(self) -> None:
         """OpenSSL says what is wrong with it."""
@@ -86,7 +97,7 @@ class ConnectingTests(FailureTestCase):
         self.assert_failure(
             "tls",
             "its certificate is not accepted: self-signed certificate",
-            of_connecting(error),
+            of_connecting(error, tls=True),
         )
 
 
@@ -110,6 +121,27 @@ class RefusalTests(FailureTestCase):
                 f"it refused the connection: {name}",
                 of_refusal(ReasonCode(PacketTypes.CONNACK, name)),
             )
+
+
+class HangingUpTests(FailureTestCase):
+    """Ends of connections before an answer."""
+
+    def test_without_and_with_words(self) -> None:
+        """What paho says of the socket is shown."""
+        hung_up = "it hung up instead of an answer"
+        self.assert_failure("hung_up", hung_up, of_hanging_up(""))
+        self.assert_failure("hung_up", f"{hung_up} (it broke)", of_hanging_up("it broke"))
+
+    def test_certificate_of_ours(self) -> None:
+        """By TLS 1.3 a server refuses it when the handshake is over for us."""
+        self.assert_failure(
+            "tls",
+            "it refused us after the TLS handshake: tlsv13 alert certificate required",
+            of_hanging_up(
+                "failed to receive on socket: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 "
+                "alert certificate required (_ssl.c:2580)"
+            ),
+        )
 
 
 class DisconnectionTests(FailureTestCase):

@@ -515,6 +515,14 @@ class FailureTests(LinkTestCase):
             "(failed to receive on socket: [Errno 104] Connection reset by peer)",
         )
 
+    def test_refused_certificate_says_nothing_of_the_version(self) -> None:
+        """The broker has not seen which version of MQTT we speak."""
+        alert = log("failed to receive on socket: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] long")
+        self.play(playing(alert, lose), playing(alert, lose))
+
+        self.assertEqual({"tls": 2}, self.errors())
+        self.assertEqual([V5], [client.protocol for client in self.broker.clients])
+
     def test_hung_up_without_the_reason_of_another(self) -> None:
         """What the socket of an earlier connection said is forgotten."""
         self.play(playing(log("reset"), lose), hangs_up)

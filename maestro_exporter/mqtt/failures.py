@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from typing import NamedTuple
@@ -54,24 +55,33 @@ class LinkError(Exception):
         self.reason = reason
 
 
-def of_connecting(error: Exception) -> LinkError:
-    """Give the failure that an exception of `connect` stands for."""
+def of_connecting(error: Exception, *, tls: bool) -> LinkError:
+    """Give the failure that an exception of `connect` stands for.
+
+    Args:
+        error: the exception.
+        tls: whether there was to be a TLS handshake.
+    """
+    system = getattr(error, "strerror", None) or str(error) or type(error).__name__
     match error:
         case BrokerError():
             return LinkError("tls", str(error))
-        case ssl.SSLCertVerificationError():
-            return LinkError("tls", f"its certificate is not accepted: {error.verify_message}")
         case ssl.SSLError():
-            reason = getattr(error, "reason", None) or str(error)  # there is none from Python code
-            reason = reason.replace("_", " ").lower()
-            return LinkError("tls", f"the TLS handshake failed: {reason}")
+            return LinkError("tls", _of_handshake(error))
         case socket.gaierror() | UnicodeError():
-            reason = getattr(error, "strerror", None) or str(error)
-            return LinkError("dns", f"its name cannot be resolved: {reason}")
-        case TimeoutError() if "handshake" in str(error):
+            return LinkError("dns", f"its name cannot be resolved: {system}")
+        case TimeoutError() if "handshake" in system:
             return LinkError("tls", "the TLS handshake timed out")
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return LinkError("unreachable", reason)
+        case ConnectionResetError() | BrokenPipeError() if tls:
+            return LinkError("tls", "it hung up in the TLS handshake")
+    return LinkError("unreachable", system)
+
+
+def _of_handshake(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    reason = getattr(error, "reason", None) or str(error)  # there is none from Python code
+    return f"the TLS handshake failed: {reason.replace('_', ' ').lower()}"
 
 
 def of_refusal(code: ReasonCode) -> LinkError:
@@ -79,6 +89,20 @@ def of_refusal(code: ReasonCode) -> LinkError:
     known = ("Bad user name or password", "Not authorized")
     reason = "credentials" if code.getName() in known else "refused"
     return LinkError(reason, f"it refused the connection: {code.getName()}")
+
+
+def of_hanging_up(words: str) -> LinkError:
+    """Give the failure of a connection that ended before an answer.
+
+    Args:
+        words: paho's, of the error on the socket; empty if there was none.
+    """
+    # By TLS 1.3, a server judges our certificate when the handshake is over for us.
+    if found := re.search(r"\[SSL: (\w+)\]", words):
+        alert = found[1].replace("_", " ").lower()
+        return LinkError("tls", f"it refused us after the TLS handshake: {alert}")
+    why = f" ({words})" if words else ""
+    return LinkError("hung_up", f"it hung up instead of an answer{why}")
 
 
 _SAME_ID = "another client with the same --mqtt.client-id has connected"

@@ -259,7 +259,7 @@ class Link:
         try:
             clients.connect(client, self._broker, clean=clean)
         except (OSError, UnicodeError, BrokerError) as error:
-            raise failures.of_connecting(error) from error
+            raise failures.of_connecting(error, tls=self._broker.tls) from error
         return client
 
     @property
@@ -369,9 +369,9 @@ class Link:
             own_id = bool(self._broker.client_id)
             self._ended = failures.of_disconnection(code, by_broker=by_broker, own_id=own_id)
         else:
-            self._dialect.unanswered()
-            why = f" ({self._socket_error})" if self._socket_error else ""
-            self._ended = LinkError("hung_up", f"it hung up instead of an answer{why}")
+            ended = self._ended = failures.of_hanging_up(self._socket_error)
+            if ended.reason == "hung_up":
+                self._dialect.unanswered()
 
     def on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         """Deliver.  Never raises: that would end the connection, and with a session each one."""
