@@ -6,6 +6,8 @@ import pytest
 
 from tests.faults.certificates import Certificates
 
+pytest.register_assert_rewrite("tests.faults.lab", "tests.faults.matrix")
+
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
