@@ -48,7 +48,7 @@ class LinkStatus(NamedTuple):
         up: and all subscriptions are granted.
         version: of MQTT that is spoken; empty before that is known.
         connections: connections that the broker accepted.
-        failures: attempts to connect that failed, were refused, or could not subscribe.
+        failures: connections that ended before they could be used, or did not come about.
         errors: these, and connections that ended, by reason.
         last_error: the newest of them; None before there is one.
         received_bytes, sent_bytes: payloads only.
@@ -188,9 +188,11 @@ class Bridge(Service):
         """Connect anew in another thread; the one before is left behind, wherever it hangs."""
         self._link.abandon()
         self._link = self._make_link()
-        self._start_network()
-        if self._told_up:
-            self._tell(up=False)
+        try:
+            self._start_network()
+        finally:
+            if self._told_up:
+                self._tell(up=False)
 
     def _make_link(self) -> Link:
         link = Link(
@@ -212,7 +214,11 @@ class Bridge(Service):
         pool.start()
         over: Deferred[None] = Deferred()
         self._network_ended = over
-        running: Deferred[None] = deferToThreadPool(self._reactor, pool, self._link.run)
+        try:
+            running: Deferred[None] = deferToThreadPool(self._reactor, pool, self._link.run)
+        except Exception:
+            self._network_ended = None
+            raise
         running.addBoth(self._ended, pool, over)
 
     def _ended(self, result: object, pool: ThreadPool, over: Deferred[None]) -> None:
@@ -226,7 +232,7 @@ class Bridge(Service):
 
     def _abandoned(self, failure: Failure) -> None:
         failure.trap(DeferredTimeoutError)
-        self.log.info("The network thread is busy connecting; it is left behind.")
+        self.log.info("The network thread is busy, connecting or hung; it is left behind.")
 
     def _link_changed(self, link: Link, up: bool) -> None:
         if link is self._link:

@@ -132,11 +132,13 @@ def main(arguments: Sequence[str]) -> int:
     # They start in this order; but the exporter's port is taken before any of them
     # does, so that nothing is started when it cannot be.
     broker.setServiceParent(everything)
-    make_exporter(settings, reactor).setServiceParent(everything)
+    exporter = make_exporter(settings, reactor)
+    exporter.setServiceParent(everything)
     pages = f"http://localhost:{settings.listen[0].port}{settings.telemetry_path}"
     scenario = Scenario(peers=options.peers, seed=options.seed, test_seconds=60, pause_seconds=15)
     Simulation(url, scenario, pages).setServiceParent(everything)
-    return run_service(everything, log_to_standard_output(settings), reactor)
+    status = run_service(everything, log_to_standard_output(settings), reactor)
+    return values.FAILED_STATUS if exporter.failed else status
 
 
 def _parser() -> argparse.ArgumentParser:

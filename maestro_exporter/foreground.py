@@ -18,6 +18,7 @@ from twisted.logger import globalLogBeginner
 from maestro_exporter import clock
 from maestro_exporter.logs import Log
 from maestro_exporter.settings import Settings, StartError
+from maestro_exporter.stopping import stop_at_signals
 from maestro_exporter.values import FAILED_STATUS
 
 
@@ -53,6 +54,7 @@ def run_service(
         return FAILED_STATUS
     if reload is not None:
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+    stop_at_signals(reactor)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 0

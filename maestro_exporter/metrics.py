@@ -356,8 +356,8 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Samples]], ...] = (
     (
         _counter(
             "maestro_exporter_broker_connection_failures_total",
-            "Attempts to connect to the broker that failed, were refused, or were not allowed "
-            "to subscribe.",
+            "Connections to the broker that did not come about, or ended before they could be "
+            "used.",
         ),
         lambda state: _single(state.connection_failures),
     ),
@@ -380,8 +380,8 @@ _OF_EXPORTER: tuple[tuple[Family, Callable[[ExporterState], Samples]], ...] = (
     (
         _counter(
             "maestro_broker_dropped_messages_total",
-            "Messages that the broker says it dropped, to any of its clients; absent where it "
-            "does not say.",
+            "Messages to any of its clients that the broker says it dropped since its own start; "
+            "absent where it does not say.",
         ),
         lambda state: _NOTHING if state.broker_dropped is None else _single(state.broker_dropped),
     ),

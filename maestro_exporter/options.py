@@ -74,7 +74,7 @@ OPTIONS: tuple[Option, ...] = (
         "MAESTRO_MQTT_USERNAME",
         "",
         values.mqtt_text,
-        "User name at the broker, where the URL has none.",
+        "User name at the broker; one in a URL that is given as near counts first.",
     ),
     Option(
         PASSWORD,
@@ -82,7 +82,7 @@ OPTIONS: tuple[Option, ...] = (
         "MAESTRO_MQTT_PASSWORD",
         "",
         values.mqtt_text,
-        "Password at the broker, where the URL has none.",
+        "Password at the broker; one in a URL that is given as near counts first.",
         secret=True,
     ),
     Option(
@@ -117,7 +117,8 @@ OPTIONS: tuple[Option, ...] = (
         "MAESTRO_MQTT_KEY_FILE",
         "",
         values.file,
-        "File with the key of that certificate, in PEM, without a passphrase.",
+        "File with the key of that certificate, in PEM, without a passphrase; read again at each "
+        "connection.",
     ),
     Option(
         INSECURE,
@@ -154,7 +155,7 @@ OPTIONS: tuple[Option, ...] = (
         "1h",
         values.duration("1s", "168h"),
         "Time for which the broker keeps what it cannot deliver while the exporter is away, "
-        "1s to 168h.  [default: 1h]",
+        "1s to 168h, by MQTT 5; the broker may have a limit of its own.  [default: 1h]",
     ),
     Option(
         PORT,

@@ -87,8 +87,11 @@ class Poller(Service):
         self._stop_loops()
 
     def due(self) -> float:
-        """Give the monotonic second by which a round and an expiry will have succeeded."""
-        return min(self._round_due, self._expiry_due) if self.running else math.inf
+        """Give the monotonic second by which a round will have succeeded, or an expiry had to."""
+        if not self.running:
+            return math.inf
+        overdue = self._expiry_due <= self._now().monotonic
+        return self._expiry_due if overdue else self._round_due
 
     def restart(self) -> None:
         """Run the timers anew."""

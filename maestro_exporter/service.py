@@ -45,7 +45,9 @@ from maestro_exporter.web.security import Security
 from maestro_exporter.web.server import BoundedSite
 
 #: Replies are of use at once or never, so the broker keeps none for us; test results it keeps.
-SUBSCRIPTIONS = {Topic.RESPONSES: 0, Topic.NOTIFICATIONS: 2}
+#: Not by quality of service 2: then paho acknowledges what it has not handed over yet, and that is
+#: lost with this process, or this link.  By 1 it may come twice, which its ids show.
+SUBSCRIPTIONS = {Topic.RESPONSES: 0, Topic.NOTIFICATIONS: 1}
 
 
 def process_registry() -> CollectorRegistry:

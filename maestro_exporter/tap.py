@@ -29,6 +29,7 @@ from maestro_exporter.settings import (
     StartError,
     load,
 )
+from maestro_exporter.stopping import stop_at_signals
 from maestro_exporter.values import FAILED_STATUS, USAGE_STATUS, one_line, shown
 
 _OFFERED = [option for option in OPTIONS if not option.secret]
@@ -194,21 +195,16 @@ class _UnderTwistd(MultiService):
             raise
 
     def startService(self) -> None:
-        """Start, make SIGTERM an ordinary end with status 0, and SIGHUP a reload."""
+        """Start, make SIGTERM and SIGINT an ordinary end with status 0, and SIGHUP a reload."""
         super().startService()
         reload = self._exporter.reload
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(reload))
-        # Once the reactor runs: it puts its own handlers in place when it begins to.
-        self._reactor.callLater(0, signal.signal, signal.SIGTERM, self._terminate)
-
+        stop_at_signals(self._reactor)
         self._reactor.addSystemEventTrigger("after", "shutdown", self._stopped)
 
     def _stopped(self) -> None:
         if self._exporter.failed:
             atexit.register(_exit_as_failed)  # twistd itself would end with 0
-
-    def _terminate(self, _number: int, _frame: object) -> None:
-        self._reactor.callFromThread(self._reactor.stop)
 
 
 def _exit_as_failed() -> None:

@@ -48,14 +48,14 @@ class _Record:
     Attributes:
         restarts: since the start.
         in_a_row: of these, since it last worked for long.
-        restarted: monotonic second of the last.
-        granted: until when it had time then; None once it has come round since.
+        granted: until when it had time after the last; None once it has come round since.
+        well_since: monotonic second at which that was seen.
     """
 
     restarts: int = 0
     in_a_row: int = 0
-    restarted: float = -math.inf
     granted: float | None = None
+    well_since: float = -math.inf
 
 
 class Watchdog(Service):
@@ -116,7 +116,8 @@ class Watchdog(Service):
 
     def _works(self, stage: Stage, record: _Record, now: float) -> bool:
         due = stage.due()
-        return (due > now or now < self._grace) and due != record.granted
+        slept = now - self._last_look > SUSPENSION or now < self._grace
+        return (due > now or slept) and due != record.granted
 
     def _guarded_look(self) -> None:
         try:
@@ -135,13 +136,14 @@ class Watchdog(Service):
         self._last_look = now
         for stage, record in self._records.items():
             if self._works(stage, record, now):
-                record.granted = None
-                if record.in_a_row and now - record.restarted >= RECOVERY:
+                if record.granted is not None:
+                    record.granted, record.well_since = None, now
+                if now - record.well_since >= RECOVERY:
                     record.in_a_row = 0
             elif stage.due() <= now and now >= self._grace and not self._given_up:
-                self._help(stage, record, now)
+                self._help(stage, record)
 
-    def _help(self, stage: Stage, record: _Record, now: float) -> None:
+    def _help(self, stage: Stage, record: _Record) -> None:
         overdue = f"the stage {stage.name} has stopped working"
         if record.in_a_row >= MOST_RESTARTS:
             self._given_up = True
@@ -154,9 +156,9 @@ class Watchdog(Service):
             return
         record.restarts += 1
         record.in_a_row += 1
-        record.restarted = now
         self.log.error("It is started anew: {overdue}", overdue=overdue)
         try:
             stage.restart()
-        finally:
-            record.granted = stage.due()
+        except Exception:  # noqa: BLE001 - it is tried again, and the others must be looked at
+            self.log.failure("The stage {stage} could not be started anew", stage=stage.name)
+        record.granted = stage.due()

@@ -28,6 +28,7 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -155,11 +156,13 @@ class Connection:
         arguments, options: what that client was made with.
         credentials: user name and password that it had when it connected.
         clean_start, session_expiry: what MQTT 5 says of the session; None in 3.1.1.
+        properties: all that it says when it connects; None in 3.1.1.
         written: the packets that went out, each a tuple that begins with its kind.
         unanswered: the ids of the subscriptions that no event has answered yet.
         socket_options: what was set on the socket, each as the arguments of `setsockopt`.
         refuses_options: the socket raises when one is set.
         is_open: the socket is there.
+        endings: what was done to the socket when paho was about to close it.
         calls: the names of the client's methods that read, in the order of their calls.
     """
 
@@ -174,16 +177,19 @@ class Connection:
         self.credentials = client.credentials
         self.clean_start: bool | None = None
         self.session_expiry: int | None = None
+        self.properties: Any = None
         self.written: list[Packet] = []
         self.unanswered: deque[int] = deque()
         self.socket_options: list[tuple[int, ...]] = []
         self.refuses_options = False
         self.is_open = False
+        self._held = False
+        self.endings: list[str] = []
         self.client = client
 
     def open(self, *packet: Any) -> None:
         self._first = self._next_event()
-        self.is_open = True
+        self.is_open = self._held = True
         if self.client.on_socket_open is not None:
             self.client.on_socket_open(self.client, None, self)
         self.queue(*packet)
@@ -194,8 +200,31 @@ class Connection:
             raise OSError(22, "Invalid argument")
         self.socket_options.append(option)
 
+    def shutdown(self, how: int) -> None:
+        """Likewise."""
+        if not self.is_open:
+            raise OSError(9, "Bad file descriptor")
+        self.endings.append(f"shutdown {how}")
+
+    def settimeout(self, _seconds: float) -> None:
+        """Likewise."""
+
+    def recv(self, _most: int) -> bytes:
+        """Likewise."""
+        self.endings.append("recv")
+        return b""
+
     def close(self) -> None:
         """Likewise."""
+        self.is_open = False
+
+    def release(self) -> None:
+        """Close the socket as paho does, which holds it until then, even if it is closed."""
+        if not self._held:
+            return
+        self._held = False
+        if self.client.on_socket_close is not None:
+            self.client.on_socket_close(self.client, None, self)
         self.is_open = False
 
     def queue(self, *packet: Any) -> MQTTErrorCode:
@@ -213,7 +242,11 @@ class Connection:
             self.written.append(packet)
             if packet[0] == "disconnect":
                 self.report_disconnect("Success")
-                self.is_open = False
+                self.release()
+
+    @property
+    def wants_to_write(self) -> bool:
+        return bool(self._queued)
 
     def turn(self) -> MQTTErrorCode:
         """Do what one call of `loop()` does."""
@@ -245,7 +278,7 @@ class Connection:
         self, code: MQTTErrorCode, times: int = 1, reason: str = "Unspecified error"
     ) -> MQTTErrorCode:
         """Lose the connection, and say so that many times."""
-        self.is_open = False
+        self.release()
         for _ in range(times):
             self.report_disconnect(reason)
         return code
@@ -290,6 +323,7 @@ class FakeClient:
         "on_disconnect",
         "on_log",
         "on_message",
+        "on_socket_close",
         "on_socket_open",
         "on_socket_register_write",
         "on_subscribe",
@@ -313,6 +347,7 @@ class FakeClient:
         self.on_message: Any = None
         self.on_disconnect: Any = None
         self.on_log: Any = None
+        self.on_socket_close: Any = None
         self.on_socket_open: Any = None
         self.on_socket_register_write: Any = None
 
@@ -344,9 +379,12 @@ class FakeClient:
             raise AssertionError("only MQTT 5 has these")
         if not self._broker.lets_several and any(c.is_open for c in self._broker.connections):
             raise AssertionError("connect() while a socket is open")
+        if self._connection is not None:
+            self._connection.release()
         self._connection = self._broker.connection_of(self)
         if self.protocol == V5:
             self._connection.clean_start = bool(clean_start)
+            self._connection.properties = properties
             self._connection.session_expiry = getattr(properties, "SessionExpiryInterval", 0)
         self._connection.open("connect", host, port, keepalive)
         return SUCCESS
@@ -372,13 +410,19 @@ class FakeClient:
         connection.write()
         return SUCCESS
 
+    def want_write(self) -> bool:
+        connection = self.socket()
+        return connection is not None and connection.wants_to_write
+
     def disconnect(
         self, reasoncode: ReasonCode | None = None, properties: Properties | None = None
     ) -> MQTTErrorCode:
         expiry = getattr(properties, "SessionExpiryInterval", None)
         return self._queue("disconnect", expiry)
 
-    def subscribe(self, topic: list[tuple[str, int]]) -> tuple[MQTTErrorCode, int | None]:
+    def subscribe(
+        self, topic: list[tuple[str, int | SubscribeOptions]]
+    ) -> tuple[MQTTErrorCode, int | None]:
         self._mid += 1
         if self._connection is not None:
             self._connection.unanswered.append(self._mid)
@@ -457,6 +501,11 @@ def resume(connection: Connection) -> None:
     _connack(connection, "Success", kept=True)
 
 
+def accept_for(session_expiry: int) -> Event:
+    """Let the client in, whose session is kept for so many seconds, whatever it asked for."""
+    return lambda connection: _connack(connection, "Success", session_expiry=session_expiry)
+
+
 def refuse_since(reason: str) -> Event:
     """Do not let the client in, for this reason; paho then closes the connection."""
 
@@ -470,13 +519,18 @@ def refuse_since(reason: str) -> Event:
 refuse = refuse_since("Not authorized")
 
 
-def _connack(connection: Connection, reason: str, *, kept: bool = False) -> None:
+def _connack(
+    connection: Connection, reason: str, *, kept: bool = False, session_expiry: int | None = None
+) -> None:
+    properties = Properties(PacketTypes.CONNACK)
+    if session_expiry is not None:
+        properties.SessionExpiryInterval = session_expiry
     connection.client.on_connect(
         connection.client,
         None,
         ConnectFlags(session_present=kept),
         ReasonCode(PacketTypes.CONNACK, reason),
-        Properties(PacketTypes.CONNACK),
+        properties,
     )
 
 
@@ -556,7 +610,7 @@ def dismiss(reason: str) -> Event:
     """Disconnect the client with a reason, which paho takes for no error."""
 
     def event(connection: Connection) -> None:
-        connection.is_open = False
+        connection.release()
         connection.report_disconnect(reason, by_broker=True)
 
     return event
@@ -576,6 +630,15 @@ def give_up(connection: Connection) -> MQTTErrorCode:
     """Return an error without a word to a callback."""
     connection.is_open = False
     return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
+
+def fail_since(error: Exception) -> Event:
+    """Raise this error of the system; the socket stays open."""
+
+    def event(_connection: Connection) -> MQTTErrorCode:
+        raise error
+
+    return event
 
 
 def break_down(_connection: Connection) -> MQTTErrorCode:

@@ -26,8 +26,9 @@ from maestro_exporter.bridge import (
 )
 from maestro_exporter.broker import Broker
 from maestro_exporter.deliveries import Delivery
+from maestro_exporter.mqtt import drops
 from maestro_exporter.mqtt.failures import REASONS, LinkFailure
-from maestro_exporter.mqtt.link import CONNECT_PATIENCE, DROPS_TOPIC, SERVE_PATIENCE
+from maestro_exporter.mqtt.link import CONNECT_PATIENCE, SERVE_PATIENCE
 from maestro_exporter.values import Address
 from tests.fakes import (
     SUBSCRIPTIONS,
@@ -160,7 +161,7 @@ class StatusTests(BridgeTestCase):
         def script() -> Iterator[Event]:
             yield accept
             yield granted
-            yield deliver(DROPS_TOPIC, b"5")
+            yield deliver(drops.TOPIC, b"5")
             yield deliver("/one", b"12345")
             self.assertTrue(self.bridge.publish("/x", b"123"))
             status = self.bridge.status
@@ -693,6 +694,37 @@ class NetworkStageTests(BridgeTestCase):
             self.assertEqual([True, False, True], self.changes)
 
         self.hang(lose, script)
+        self.reactor.advance(0)
+
+        self.assertEqual([True, False, True, False], self.changes)
+
+    def test_restart_that_fails(self) -> None:
+        """No thread can be begun: the link is told to be down, and the network is overdue."""
+
+        def refuse(*_: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        def make_pool() -> ThreadPool:
+            pool = self.make_pool()
+            self.patch(self.pool, "callInThreadWithCallback", refuse)
+            return pool
+
+        def hanging(_connection: Connection) -> None:
+            self.reactor.advance(0)
+            self.assertEqual([True], self.changes)
+            self.patch(self.bridge, "_make_pool", make_pool)
+            self.assertRaises(RuntimeError, self.bridge.restart_network)
+            self.assertEqual([True, False], self.changes)
+            self.assertEqual(-math.inf, self.bridge.network_due())
+            self.patch(self.bridge, "_make_pool", self.make_pool)
+            self.bridge.restart_network()
+            self.broker.plan(brief)
+            self.pool.run()
+
+        self.broker.lets_several = True
+        self.start(playing(accept, granted, hanging))
+        self.pool.run()
+        self.broker.verify()
         self.reactor.advance(0)
 
         self.assertEqual([True, False, True, False], self.changes)

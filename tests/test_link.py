@@ -16,18 +16,18 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import LogLevel as PahoLevel
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.broker import Broker, BrokerError
 from maestro_exporter.deliveries import Delivery
-from maestro_exporter.mqtt.clients import CONNECT_TIMEOUT, KEEPALIVE
+from maestro_exporter.mqtt import drops
+from maestro_exporter.mqtt.clients import CONNECT_TIMEOUT, KEEPALIVE, LARGEST_PACKET
 from maestro_exporter.mqtt.failures import REASONS, LinkFailure
 from maestro_exporter.mqtt.link import (
     ANSWER_TIMEOUT,
     BURST,
     CONNECT_PATIENCE,
-    DROPS_PERIOD,
-    DROPS_TOPIC,
     LEAST_BACKOFF,
     MOST_BACKOFF,
     MOST_BREAKDOWNS,
@@ -45,10 +45,12 @@ from tests.fakes import (
     FakeClient,
     Script,
     accept,
+    accept_for,
     break_down,
     brief,
     deliver,
     dismiss,
+    fail_since,
     give_up,
     grant,
     granted,
@@ -95,7 +97,9 @@ class LinkTestCase(SynchronousTestCase):
         self.link = self.make()
 
     def make(self, **broker: Any) -> Link:
-        """Give the link to a broker that is reached so."""
+        """Give the link to a broker that is reached so; of a given version nothing is known."""
+        if "version" in broker:
+            self.tallies.dialect = None
         return Link(
             Broker(**({"address": Address("broker.test", 1883)} | broker)),
             broker.get("client_id") or "random",
@@ -163,7 +167,7 @@ class LinkTestCase(SynchronousTestCase):
     def asked_for_drops(self) -> list[bool]:
         """Tell of each connection whether the broker was asked for what it drops."""
         return [
-            ("subscribe", [(DROPS_TOPIC, 0)]) in connection.written
+            ("subscribe", [(drops.TOPIC, 0)]) in connection.written
             for connection in self.broker.connections
         ]
 
@@ -238,6 +242,20 @@ class ConnectionTests(LinkTestCase):
 
         once = [(False, False), (True, False), (True, True)]
         self.assertEqual([(False, False), *once, *once, (False, False)], seen)
+
+    def test_broker_is_told_how_much_is_too_much(self) -> None:
+        """By MQTT 5, at each connection: so much memory may be taken by what is on its way."""
+        self.play(brief, brief)
+
+        for connection in self.broker.connections:
+            self.assertEqual(LARGEST_PACKET, connection.properties.MaximumPacketSize)
+
+    def test_broker_cannot_be_told_by_3_1_1(self) -> None:
+        """CONNECT has no properties there."""
+        self.link = self.make(version="3.1.1")
+        self.play(brief)
+
+        self.assertIsNone(self.broker.connections[0].properties)
 
     def test_topics_are_subscribed_at_each_connection(self) -> None:
         """A broker that forgot the subscriptions is asked again, with the same topics and QoS."""
@@ -632,6 +650,21 @@ class FailureTests(LinkTestCase):
             failures=0,
         )
 
+    def test_error_of_the_system(self) -> None:
+        """It is not the broker's, nor that of what came: the session stays, whatever it is."""
+        error = OSError(24, "Too many open files")
+        self.play(playing(accept, granted, fail_since(error)))
+        self.assert_failed("unreachable", "Too many open files", failures=0)
+
+        for broken in (error, TimeoutError()):
+            self.setUp()
+            self.play(*[playing(resume, fail_since(broken))] * 2 * MOST_BREAKDOWNS)
+            self.assertEqual({"unreachable": 2 * MOST_BREAKDOWNS}, self.errors())
+            clean = {connection.clean_start for connection in self.broker.connections}
+            self.assertEqual({False}, clean)
+        assert self.tallies.last_error is not None
+        self.assertEqual("TimeoutError()", self.tallies.last_error.message)
+
     def test_first_reason_counts(self) -> None:
         """What comes after a reason is known is its consequence."""
 
@@ -761,13 +794,13 @@ class VersionTests(LinkTestCase):
         self.assertEqual(["5"] * 3, self.versions())
         self.assertEqual({"refused": 1, "hung_up": 1, "lost": 1}, self.errors())
 
-    def test_versions_are_not_those_of_another_link(self) -> None:
-        """A link that is made anew asks anew."""
+    def test_versions_are_those_of_the_link_before(self) -> None:
+        """A link that takes the place of another need not ask the same broker again."""
         self.play(playing(UNKNOWN_VERSION), brief)
         self.link = self.make()
         self.play(brief)
 
-        self.assertEqual(["5", "3.1.1", "5"], self.versions())
+        self.assertEqual(["5", "3.1.1", "3.1.1"], self.versions())
 
 
 class SessionTests(LinkTestCase):
@@ -860,6 +893,87 @@ class SessionTests(LinkTestCase):
             self.lines("info"),
         )  # fmt: skip
 
+    def test_first_connection_finds_no_session(self) -> None:
+        """Under a fixed id there may have been one; it is no loss that is known of."""
+        self.link = self.make(client_id="me")
+        self.play(brief)
+
+        self.assertEqual(
+            ["Connected to broker.test:1883, MQTT 5; "
+             "it has kept nothing for this --mqtt.client-id"],
+            self.lines("info"),
+        )  # fmt: skip
+        self.assertEqual(0, self.tallies.sessions_lost)
+
+    def kept_for(self, seconds: int, **broker: Any) -> list[str]:
+        """Give what is warned of when the broker keeps a session so long."""
+        self.link = self.make(session_expiry=3600.5, **broker)
+        self.play(playing(accept_for(seconds), granted))
+        return [line for line in self.lines("warn") if "keeps" in line]
+
+    def test_session_that_is_kept_for_less_than_asked(self) -> None:
+        """Longer outages lose results, which nobody else would say."""
+        line = "broker.test:1883 keeps a session for {} s only"
+        for seconds in (0, 60, 3599):
+            self.setUp()
+            self.assertEqual([line.format(seconds)], self.kept_for(seconds))
+
+    def test_session_that_is_kept_for_as_long_as_asked(self) -> None:
+        """Or for longer: that is worth no line, nor is what the broker does not say."""
+        for seconds in (3600, 7200):
+            self.setUp()
+            self.assertEqual([], self.kept_for(seconds))
+        self.setUp()
+        self.play(brief)
+        self.assertEqual(1, len(self.lines("warn")))  # the loss at the end
+
+    def meanwhile_lines(self) -> list[str]:
+        """Give for each connection but the first what became of results."""
+        return [line.rpartition(" ")[2] for _, line in self.said if "meanwhile" in line]
+
+    def cut_short(self, *scripts: Script) -> tuple[int, list[str]]:
+        """Give what was lost and said in these connections."""
+        self.play(*scripts)
+        return self.tallies.sessions_lost, self.meanwhile_lines()
+
+    def test_session_without_subscriptions_holds_nothing(self) -> None:
+        """The first connection was cut before that: nothing is said to be kept, nor to be lost."""
+        self.assertEqual(
+            (0, ["kept"]),
+            self.cut_short(
+                playing(accept, lose), playing(resume, granted), playing(resume, granted)
+            ),
+        )
+        (first, second, _) = [line for line in self.lines("info") if "Connected" in line]
+        self.assertEqual(first, second)
+
+    def test_session_without_subscriptions_after_a_lost_one(self) -> None:
+        """That connection was cut: what was published after it is lost, too."""
+        self.assertEqual(
+            (3, ["lost", "lost", "lost", "kept"]),
+            self.cut_short(
+                brief,
+                playing(accept, lose),
+                playing(resume, lose),
+                playing(resume, granted),
+                playing(resume, granted),
+            ),
+        )
+
+    def test_session_with_subscriptions_holds_them(self) -> None:
+        """Though a connection that went on with it was cut before they were granted again."""
+        self.assertEqual(
+            (0, ["kept", "kept"]),
+            self.cut_short(brief, playing(resume, lose), playing(resume, granted)),
+        )
+
+    def test_session_of_an_earlier_process_holds_its_subscriptions(self) -> None:
+        """Who found it at the first connection need not have them granted."""
+        self.link = self.make(client_id="me")
+        self.assertEqual((0, []), self.cut_short(playing(resume, lose), playing(resume, granted)))
+        lines = [line for line in self.lines("info") if "Connected" in line]
+        self.assertEqual(2, len([line for line in lines if "before were kept" in line]))
+
     def test_outage_is_as_long_as_there_was_no_link(self) -> None:
         """Attempts in between, and connections that did not come up, do not end it."""
         self.meanwhile = lambda: setattr(self, "now", self.now + 10.0)
@@ -869,11 +983,11 @@ class SessionTests(LinkTestCase):
         self.assertEqual(["20.0", "30.0", "10.0"], outages)
         self.assertEqual(3, self.tallies.sessions_lost)
 
-    def test_connection_that_did_not_come_up_was_one(self) -> None:
-        """The broker has begun a session with it, although it granted nothing."""
+    def test_connection_that_did_not_come_up_was_none(self) -> None:
+        """Before the first subscription, what is published is nobody's."""
         self.play(not_granted, brief)
 
-        self.assertEqual(1, self.tallies.sessions_lost)
+        self.assertEqual(0, self.tallies.sessions_lost)
 
     def test_session_counts_over_all_links(self) -> None:
         """A link that takes the place of another goes on with its session."""
@@ -895,6 +1009,48 @@ class SessionTests(LinkTestCase):
         self.assertEqual(3, len(self.broker.clients))
         first, *_, last = (connection.client for connection in self.broker.connections)
         self.assertIsNot(first, last)
+
+    def test_session_is_given_up_when_paho_cannot_read_what_comes(self) -> None:
+        """It makes no difference whether paho raises or says so."""
+        code = MQTTErrorCode.MQTT_ERR_PROTOCOL
+        unreadable = playing(resume, lose_since("Protocol error", code))
+        self.play(unreadable, playing(resume, break_down), unreadable, brief, brief)
+
+        clean = [connection.clean_start for connection in self.broker.connections]
+        self.assertEqual([False, False, False, True, False], clean)
+        self.assertEqual({"protocol": 3, "lost": 2}, self.errors())
+
+    def test_session_is_not_given_up_for_another_reason(self) -> None:
+        """However often the connection ends."""
+        self.play(*[playing(resume, lose), refused, not_granted] * MOST_BREAKDOWNS, brief)
+
+        clean = {connection.clean_start for connection in self.broker.connections}
+        self.assertEqual({False}, clean)
+
+    def retain_handling(self) -> list[list[int | None]]:
+        """Give for each connection what was asked of retained messages for each topic."""
+        asked = [
+            packet[1]
+            for connection in self.broker.connections
+            for packet in connection.written
+            if packet[0] == "subscribe" and len(packet[1]) == len(SUBSCRIPTIONS)
+        ]
+        return [
+            [
+                options.retainHandling if isinstance(options, SubscribeOptions) else None
+                for _, options in topics
+            ]
+            for topics in asked
+        ]
+
+    def test_retained_messages_are_given_up_with_the_session(self) -> None:
+        """What breaks paho may be one of them; from then on, none is asked for."""
+        poisoned = playing(accept, break_down)
+        self.play(*[poisoned] * MOST_BREAKDOWNS, unreachable(REFUSED), brief, brief)
+
+        none = [SubscribeOptions.RETAIN_DO_NOT_SEND] * 2
+        self.assertEqual([[None, None]] * MOST_BREAKDOWNS, self.retain_handling()[:-2])
+        self.assertEqual([none, none], self.retain_handling()[-2:])
 
     def test_session_is_given_up_when_next_the_broker_is_reached(self) -> None:
         """An attempt that reaches nobody has given up nothing."""
@@ -1150,6 +1306,41 @@ class GoodbyeTests(LinkTestCase):
         self.assertFalse(self.broker.connections[0].is_open)
         self.assertEqual([], self.lines("warn"))
 
+    def test_goodbye_is_read_before_the_socket_is_closed(self) -> None:
+        """Else the broker may find the connection reset, and take it for a loss."""
+        self.stopped_when_up()
+
+        self.assertEqual([f"shutdown {socket.SHUT_WR}", "recv"], self.broker.connections[0].endings)
+        self.assertFalse(self.broker.connections[0].is_open)
+
+    def test_socket_is_just_closed_when_nobody_stops(self) -> None:
+        """There is no goodbye that is to be read, so nothing is waited for."""
+        self.play(brief, playing(accept, granted, break_down), brief)
+
+        self.assertEqual([[]] * 3, [each.endings for each in self.broker.connections])
+
+    def test_socket_is_just_closed_when_the_broker_has_not_answered(self) -> None:
+        """It may never read."""
+
+        def script() -> Iterator[Event]:
+            yield idle
+            self.link.stop()
+
+        self.play(script)
+
+        self.assertEqual([], self.broker.connections[0].endings)
+
+    def test_socket_is_just_closed_when_the_link_is_abandoned(self) -> None:
+        """The thread that comes back late has nothing to wait for."""
+
+        def losing(connection: Connection) -> MQTTErrorCode | None:
+            self.link.abandon()
+            return lose(connection)
+
+        self.play(playing(accept, granted, losing))
+
+        self.assertEqual([], self.broker.connections[0].endings)
+
     def test_outage_begins_when_the_link_is_abandoned(self) -> None:
         """And not when the thread that hangs in it comes back, long after."""
 
@@ -1250,7 +1441,7 @@ class DropsTests(LinkTestCase):
     """What the broker says that it dropped."""
 
     def drops(self, *payloads: bytes, after: float = 0.0) -> list[Event]:
-        return [self.passing(after, deliver(DROPS_TOPIC, payload)) for payload in payloads]
+        return [self.passing(after, deliver(drops.TOPIC, payload)) for payload in payloads]
 
     def warnings(self) -> list[str]:
         return [line.partition(" dropped ")[2] for line in self.lines("warn") if "dropped" in line]
@@ -1270,15 +1461,10 @@ class DropsTests(LinkTestCase):
             yield granted
             yield idle
             self.assertEqual(
-                ("subscribe", [(DROPS_TOPIC, 0)]), self.broker.connections[0].written[2]
+                ("subscribe", [(drops.TOPIC, 0)]), self.broker.connections[0].written[2]
             )
 
         self.play(script)
-
-    def test_first_number_says_nothing(self) -> None:
-        """It may be about clients of last year; the page has it."""
-        self.assertEqual([], self.said_of(*self.drops(b"7", b"7")))
-        self.assertEqual(7, self.tallies.broker_dropped)
 
     def test_unknown_before_the_broker_says_so(self) -> None:
         """None is not 0."""
@@ -1293,20 +1479,11 @@ class DropsTests(LinkTestCase):
         )
         self.assertEqual(10, self.tallies.broker_dropped)
 
-    def test_growth_is_warned_of_once_in_a_while(self) -> None:
-        """What came meanwhile is in the next line."""
-        lines = self.said_of(
-            *self.drops(b"0", b"1", b"3", b"6"),
-            *self.drops(b"10", after=DROPS_PERIOD - 0.1),
-            *self.drops(b"15", after=0.1),
-            *self.drops(b"15", b"16", after=DROPS_PERIOD),
-        )
-        self.assertEqual(["1", "14", "1"], [line.split()[0] for line in lines])
-
-    def test_broker_that_restarts_counts_anew(self) -> None:
-        """A number that is smaller is the first of another life."""
-        lines = self.said_of(*self.drops(b"7", b"2", b"3"))
-        self.assertEqual(["1"], [line.split()[0] for line in lines])
+    def test_growth_that_was_not_worth_a_line_is_warned_of_later(self) -> None:
+        """Though the broker says nothing more: the number stays as it is."""
+        silent = [self.passing(drops.PERIOD - 0.1), self.passing(0.1), idle]
+        lines = self.said_of(*self.drops(b"0", b"1", b"3"), *silent)
+        self.assertEqual(["1", "2"], [line.split()[0] for line in lines])
 
     def test_connection_does_not_make_it_count_anew(self) -> None:
         """What was dropped during an outage is what matters."""
@@ -1316,10 +1493,17 @@ class DropsTests(LinkTestCase):
         )
         self.assertEqual(["2"], [line.split()[0] for line in self.warnings()])
 
+    def test_link_does_not_make_it_count_anew(self) -> None:
+        """Nor does one that takes the place of another."""
+        self.play(playing(accept, granted, *self.drops(b"7")))
+        self.link = self.make()
+        self.play(playing(accept, granted, *self.drops(b"9")))
+
+        self.assertEqual(["2"], [line.split()[0] for line in self.warnings()])
+
     def test_garbage_is_ignored(self) -> None:
         """What is no number, or none that a broker would count to, is no news."""
-        garbage = (b"", b"x", b"\xff", b"1.5", b"-1", b"nan", b"9" * 19, b"9" * 400, b"9" * 5000)
-        self.assertEqual([], self.said_of(*self.drops(b"7", *garbage)))
+        self.assertEqual([], self.said_of(*self.drops(b"7", b"x", b"9" * 5000)))
         self.assertEqual(7, self.tallies.broker_dropped)
         self.assertEqual({"lost": 1}, self.errors())
 
@@ -1356,6 +1540,143 @@ class DropsTests(LinkTestCase):
         self.play(*[hangs_up_on_that, answers] * 3, *[hangs_up_on_that] * 3)
 
         self.assertEqual([True] * 8 + [False], self.asked_for_drops())
+
+
+class FreshStartTests(LinkTestCase):
+    """A connection that is made anew, since the broker dropped what it will not say again."""
+
+    LINE = "Connecting to broker.test:1883 anew, for test results that it dropped"
+    #: As many messages at once as are too many: all bursts but the last are one longer.
+    FLOOD = drops.BURSTS * (BURST + 1) - 1
+
+    def flood(self, count: int = FLOOD) -> Event:
+        return deliver("/one", *[b"x"] * count)
+
+    def drop(self, payload: bytes, after: float = 0.0) -> Event:
+        return self.passing(after, deliver(drops.TOPIC, payload))
+
+    def pressed(self, *answer: Event) -> Script:
+        """Give the script of a connection on which more comes than we keep up with."""
+        later = self.passing(drops.QUIET)
+        return playing(
+            *(answer or (accept, granted)), self.drop(b"7"), self.flood(), self.drop(b"8"), later
+        )
+
+    def test_it_is_made_at_once(self) -> None:
+        """Without a pause, and as the same client, whose session is what it is about."""
+        paused: list[int] = []
+        self.meanwhile = lambda: paused.append(len(self.broker.connections))
+        self.play(self.pressed(), playing(resume, granted))
+
+        self.assertEqual([2], paused)
+        self.assertEqual(1, len(self.broker.clients))
+        self.assertEqual([False, False], [each.clean_start for each in self.broker.connections])
+        self.assertEqual(1, self.lines("info").count(self.LINE))
+
+    def test_it_is_no_error(self) -> None:
+        """Only the loss that ends the second connection is one."""
+        self.play(self.pressed(), playing(resume, granted))
+
+        self.assertEqual({"lost": 1}, self.errors())
+        self.assertEqual((2, 0), (self.tallies.connections, self.tallies.failures))
+        self.assertEqual(0, self.tallies.sessions_lost)
+
+    def test_link_goes_down_meanwhile(self) -> None:
+        """Requests would go nowhere."""
+        self.play(self.pressed(), playing(resume, granted))
+
+        self.assertEqual([True, False] * 2, self.changes)
+
+    def test_broker_is_told_nothing(self) -> None:
+        """A goodbye would end the session under a random id."""
+        self.play(self.pressed(), playing(resume, granted))
+
+        self.assertEqual([], self.goodbyes())
+        self.assertFalse(self.broker.connections[0].is_open)
+        self.assertEqual([], self.broker.connections[0].endings)
+
+    def test_it_is_made_once_however_long_the_broker_takes_to_answer(self) -> None:
+        """What is owed is owed once."""
+        slow = playing(idle, self.passing(1.0), self.passing(1.0), resume, granted)
+        self.play(self.pressed(), slow)
+
+        self.assertEqual(2, len(self.broker.connections))
+
+    def test_none_is_made_where_we_kept_up(self) -> None:
+        """What the broker dropped was for others, or comes all the same."""
+        few, end = self.flood(self.FLOOD - 1), self.passing(500.0)
+        for events in ([few], [few, idle, few], [few, self.flood(BURST - 1), few]):
+            self.setUp()
+            self.play(playing(accept, granted, self.drop(b"7"), *events, self.drop(b"8"), end))
+            self.assertNotIn(self.LINE, self.lines("info"))
+
+    def test_it_is_made_when_it_is_due_without_a_word(self) -> None:
+        """Not only when the broker speaks, nor before it is quiet."""
+        nearly = self.passing(drops.QUIET - 0.1)
+        seen: list[int] = []
+
+        def script() -> Iterator[Event]:
+            yield from (accept, granted, self.drop(b"7"), self.flood(), self.drop(b"8"), nearly)
+            seen.append(self.lines("info").count(self.LINE))
+            yield self.passing(0.1)
+
+        self.play(script, playing(resume, granted))
+        self.assertEqual([0, 1], [*seen, self.lines("info").count(self.LINE)])
+
+    def test_waits_start_small_again_after_it(self) -> None:
+        """The connection that it ended has lasted, or has not."""
+        for seconds, high in ((MOST_BACKOFF - drops.QUIET, 2.0), (1.0, 16.0)):
+            self.setUp()
+            lasting = self.pressed(accept, granted, self.passing(seconds))
+            self.play(*[unreachable(REFUSED)] * 2, lasting, unreachable(REFUSED))
+            self.assertIn(self.LINE, self.lines("info"))
+            self.assertEqual([2.0, 4.0, high], [bound for _, bound in self.bounds])
+
+    def test_exceptions_before_and_after_it_are_not_in_a_row(self) -> None:
+        """Unless the connection that it ended was short."""
+        poisoned = playing(resume, break_down)
+        for seconds, clean in ((MOST_BACKOFF - drops.QUIET, False), (1.0, True)):
+            self.setUp()
+            lasting = self.pressed(resume, granted, self.passing(seconds))
+            self.play(poisoned, poisoned, lasting, poisoned, brief)
+            self.assertIn(self.LINE, self.lines("info"))
+            self.assertIs(self.broker.connections[-1].clean_start, clean)
+
+    def test_none_is_made_where_no_session_is_kept(self) -> None:
+        """By MQTT 3.1.1 under a random id the next connection brings nothing."""
+        self.play(playing(UNKNOWN_VERSION), self.pressed())
+
+        self.assertNotIn(self.LINE, self.lines("info"))
+        self.assertEqual(2, len(self.broker.connections))
+
+    def test_it_is_made_where_a_session_is_kept(self) -> None:
+        """By MQTT 3.1.1 that is under a fixed id."""
+        self.link = self.make(client_id="me", version="3.1.1")
+        self.play(self.pressed(), playing(resume, granted))
+
+        self.assertIn(self.LINE, self.lines("info"))
+        self.assertEqual(1, len(self.broker.clients))
+
+    def test_none_is_made_when_the_connection_was_lost_anyway(self) -> None:
+        """The next connection is as good; it is not ended before the broker has answered."""
+        owed = playing(
+            accept,
+            granted,
+            self.drop(b"7"),
+            self.flood(),
+            self.drop(b"8"),
+            lose,
+        )
+        self.meanwhile = lambda: setattr(self, "now", self.now + 2 * drops.QUIET)
+        self.play(owed, playing(idle, resume, granted, self.passing(500.0)))
+
+        self.assertNotIn(self.LINE, self.lines("info"))
+
+    def test_it_is_made_once_in_a_while(self) -> None:
+        """A broker that goes on dropping is not connected to all the time."""
+        self.play(self.pressed(), self.pressed(resume, granted))
+
+        self.assertEqual(1, self.lines("info").count(self.LINE))
 
 
 class PublishTests(LinkTestCase):

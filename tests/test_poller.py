@@ -236,52 +236,63 @@ class StageTests(PollerTestCase):
         self.poller.stopService()
         self.assertEqual(math.inf, self.poller.due())
 
-    def test_expiry_is_due_first(self) -> None:
-        """It comes more often; each that succeeds puts it off."""
+    def test_round_is_due(self) -> None:
+        """Each that succeeds puts it off; expiry, which comes more often, does not."""
         self.poller.startService()
-        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
-        self.pass_time(EXPIRY_PERIOD - 0.25)
+        self.assertEqual(INTERVAL + PATIENCE, self.due_in())
+        self.pass_time(INTERVAL - 0.25)
         self.assertEqual(PATIENCE + 0.25, self.due_in())
         self.pass_time(0.25)
-        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+        self.assertEqual(INTERVAL + PATIENCE, self.due_in())
 
     def test_expiry_that_fails_puts_nothing_off(self) -> None:
-        """The timer runs, but nobody expires."""
+        """The timer runs, but nobody expires: that is overdue, whatever becomes of rounds."""
         self.poller.startService()
         self.cluster.fails = True
-        self.pass_time(5)
-        self.assertEqual(5, len(self.flushLoggedErrors(ZeroDivisionError)))
-        self.assertEqual(EXPIRY_PERIOD + PATIENCE - 5, self.due_in())
+        self.pass_time(EXPIRY_PERIOD + PATIENCE - 0.25)
+        self.assertEqual(INTERVAL + PATIENCE - 0.75, self.due_in())
+        self.pass_time(0.25)
+        self.assertEqual(0.0, self.due_in())
+        self.pass_time(2 * INTERVAL)
+        self.assertEqual(-2 * INTERVAL, self.due_in())
+        self.assertEqual(3, self.rounds)
+        self.assertEqual(31, len(self.flushLoggedErrors(ZeroDivisionError)))
         self.cluster.fails = False
         self.pass_time(EXPIRY_PERIOD)
-        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+        self.assertEqual(INTERVAL + PATIENCE - 2, self.due_in())
 
     def test_round_that_fails_puts_nothing_off(self) -> None:
-        """Likewise: expiry alone keeps no promise of rounds."""
+        """Likewise: expiry alone keeps no promise of rounds, nor makes another."""
         self.poller.startService()
         self.fails = True
-        self.pass_time(INTERVAL + PATIENCE)
+        due = self.poller.due()
+        for _ in range(int(INTERVAL + PATIENCE + 15)):
+            self.pass_time(1)
+            self.assertEqual(due, self.poller.due())
+        self.assertEqual(-15.0, self.due_in())
+        self.assertEqual(35, len(self.cluster.expired))
         self.flushLoggedErrors(ZeroDivisionError)
-        self.assertEqual(0.0, self.due_in())
         self.fails = False
         self.poller.link_came_up()
-        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+        self.assertEqual(INTERVAL + PATIENCE, self.due_in())
 
     def test_round_without_a_link_succeeds(self) -> None:
         """It is not the poller that does not work."""
         self.poller.startService()
         self.link_is_up = False
-        self.pass_time(5 * (INTERVAL + PATIENCE))
-        self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+        self.pass_time(5 * INTERVAL)
+        self.assertEqual(INTERVAL + PATIENCE, self.due_in())
 
     def test_timers_that_are_dead_are_noticed(self) -> None:
-        """Each of them alone is enough, rounds by their own interval."""
+        """Each of them alone is enough, by its own interval."""
         for name, patience in (("_expiries", EXPIRY_PERIOD), ("_rounds", INTERVAL)):
             self.setUp()
             self.poller.startService()
             getattr(self.poller, name).stop()
             self.pass_time(patience + PATIENCE - 0.25)
-            self.assertEqual(0.25, self.due_in(), name)
+            self.assertGreater(self.due_in(), 0.0, name)
+            self.pass_time(0.25)
+            self.assertEqual(0.0, self.due_in(), name)
 
     def kill(self) -> None:
         """Stop the timers, as a defect might."""
@@ -298,7 +309,7 @@ class StageTests(PollerTestCase):
                 self.kill()
             expired, rounds = len(self.cluster.expired), self.rounds
             self.poller.restart()
-            self.assertEqual(EXPIRY_PERIOD + PATIENCE, self.due_in())
+            self.assertEqual(INTERVAL + PATIENCE, self.due_in())
             self.assertEqual(2, len(self.clock.getDelayedCalls()))
             self.pass_time(INTERVAL)
             self.assertEqual(rounds + 1, self.rounds)

@@ -526,12 +526,12 @@ class WiringTests(WiredTestCase):
     """What goes from part to part."""
 
     def test_bridge_is_told_what_to_connect_to(self) -> None:
-        """The broker is that of the settings; results are heard with QoS 2, answers with 0."""
+        """The broker is that of the settings; results are heard with QoS 1, answers with 0."""
         broker = Broker(address=Address("broker.test", 1884), client_id="me")
         self.start(broker=broker)
         self.assertIs(FakeBridge.made.broker, broker)
         self.assertEqual(
-            FakeBridge.made.subscriptions, {"/mpt/maestro": 0, "/mpt/notifications": 2}
+            FakeBridge.made.subscriptions, {"/mpt/maestro": 0, "/mpt/notifications": 1}
         )
         self.assertIs(FakeBridge.made.joints["make_pool"](), self.pools["mqtt"])
         self.assertEqual(FakeBridge.made.joints["longest"], MAX_PAYLOAD_BYTES)
@@ -1229,7 +1229,8 @@ class RunServiceTests(SynchronousTestCase):
         self.patch(sys, "stderr", self.stderr)
         self.observers: list[ILogObserver] = []
         self.options: dict[str, bool] = {}
-        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.log = Log(io.StringIO(), "info", "text")
         beginner = SimpleNamespace(beginLoggingTo=self.begin)
         self.patch(foreground, "globalLogBeginner", beginner)
@@ -1281,8 +1282,9 @@ class RunServiceTests(SynchronousTestCase):
         """What a service schedules when it starts is due so long after the monotonic now."""
         self.patch(clock, "time", SimpleNamespace(monotonic=lambda: 1e6))
         run_service(Recorder(look=lambda: self.reactor.callLater(7.0, int)), self.log, self.reactor)
-        (timer,) = self.reactor.getDelayedCalls()
-        self.assertEqual(timer.getTime(), 1e6 + 7.0)
+        timers: list[Any] = list(self.reactor.getDelayedCalls())
+        times = {timer.func: timer.getTime() for timer in timers}
+        self.assertEqual(times[int], 1e6 + 7.0)
 
     def test_log_lines(self) -> None:
         """Lines go to standard output in the form and from the level that is set."""
@@ -1301,6 +1303,31 @@ class RunServiceTests(SynchronousTestCase):
         self.patch(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
         Logger("test", observer=log_to_standard_output(DEFAULTS).observer).info("caf\xe9")
         self.assertTrue(buffer.getvalue().endswith(b"caf\\xe9\n"))
+
+    def test_end(self) -> None:
+        """SIGTERM and SIGINT stop the reactor, in its own thread, once it runs."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # make may have it ignored
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.reactor = FakeReactor()
+            before = signal.getsignal(number)
+            run_service(Recorder(), self.log, self.reactor)
+            self.assertIs(signal.getsignal(number), before)
+            timers: list[Any] = list(self.reactor.getDelayedCalls())
+            for timer in timers:
+                timer.func(*timer.args, **timer.kw)
+            handler: Any = signal.getsignal(number)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.reactor.hasStopped = False  # this one does not run for long
+            handler(number, None)
+            self.assertFalse(self.reactor.hasStopped)
+            (call,) = self.reactor.from_threads
+            call()
+            self.assertTrue(self.reactor.hasStopped)
+
+    def test_signals_are_left_alone_when_it_cannot_start(self) -> None:
+        """The process ends by itself."""
+        run_service(Recorder(StartError("no room")), self.log, self.reactor)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def hang_up(self) -> None:
         """Do what SIGHUP does, up to where the reactor takes over."""
@@ -1345,7 +1372,7 @@ class UnderTwistdTests(SynchronousTestCase):
     """The end of an exporter that twistd runs."""
 
     def setUp(self) -> None:
-        for number in (signal.SIGHUP, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.at_exit: list[Callable[[], object]] = []
         self.patch(tap, "atexit", SimpleNamespace(register=self.at_exit.append))

@@ -465,7 +465,7 @@ class MakeServiceTests(OptionsTestCase):
         super().setUp()
         # It is the reactor of this process that gets another clock, until the end of the test.
         self.patch(reactor, "seconds", time.time)
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
 
     def make(self, *arguments: str, twistd: Any = None) -> MultiService:
@@ -603,6 +603,7 @@ class SignalReactor(MemoryReactorClock):
     def __init__(self) -> None:
         super().__init__()
         self.from_signals: list[Callable[[], object]] = []
+        self.hasStopped = False  # older ones say True from the start
 
     def callFromThread(self, function: Callable[[], object]) -> None:
         self.from_signals.append(function)
@@ -627,8 +628,9 @@ class SignalTests(SynchronousTestCase):
     """What signals do under twistd."""
 
     def setUp(self) -> None:
-        for number in (signal.SIGHUP, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # make may have it ignored
         self.reactor = SignalReactor()
         self.exporter = FakeExporter()
         exporter: Any = self.exporter
@@ -645,10 +647,11 @@ class SignalTests(SynchronousTestCase):
 
     def test_nothing_is_touched_before_the_start(self) -> None:
         """twistd may only want to know what the service is."""
-        before = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)]
+        numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+        before = [signal.getsignal(number) for number in numbers]
         self.service.privilegedStartService()
         self.reactor.advance(1)
-        after = [signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)]
+        after = [signal.getsignal(number) for number in numbers]
         self.assertEqual(after, before)
 
     def test_reload(self) -> None:
@@ -661,13 +664,18 @@ class SignalTests(SynchronousTestCase):
             self.assertEqual(self.exporter.reloads, times)
 
     def test_end(self) -> None:
-        """SIGTERM stops the reactor, by a handler that comes after the reactor's own."""
-        before = signal.getsignal(signal.SIGTERM)
-        self.start()
-        self.assertIs(signal.getsignal(signal.SIGTERM), before)
-        self.reactor.advance(0)
-        self.send(signal.SIGTERM)
-        self.assertEqual(self.reactor.from_signals, [self.reactor.stop])
+        """SIGTERM and SIGINT stop the reactor, by handlers that come after the reactor's own."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.setUp()
+            before = signal.getsignal(number)
+            self.start()
+            self.assertIs(signal.getsignal(number), before)
+            self.reactor.advance(0)
+            self.send(number)
+            self.assertFalse(self.reactor.hasStopped)
+            (call,) = self.reactor.from_signals
+            call()
+            self.assertTrue(self.reactor.hasStopped)
 
 
 def event(text: str) -> LogEvent:

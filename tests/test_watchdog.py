@@ -183,6 +183,19 @@ class RestartTests(WatchdogTestCase):
         self.assertEqual(({"one": 3, "two": 0}, []), (self.watchdog.restarts, self.ill()))
         self.assertEqual(0, self.given_up)
 
+    def test_restart_that_raises_hides_nobody(self) -> None:
+        """The other stages are looked at all the same, and at once."""
+        self.one.fails = True
+        self.one.steps()
+        self.two.steps()
+        self.wait(PATIENCE)
+
+        self.assertEqual({"one": 1, "two": 1}, self.watchdog.restarts)
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.assertEqual(
+            ["The stage one could not be started anew"], self.log.lines(LogLevel.critical)
+        )
+
     def test_promise_that_raises(self) -> None:
         """A defect there is logged, and the next look comes all the same."""
         self.watchdog.stopService()
@@ -256,17 +269,31 @@ class GiveUpTests(WatchdogTestCase):
         self.wait(working, self.one)
 
     def test_restarts_that_are_far_apart_are_not_in_a_row(self) -> None:
-        """A stage that worked for long has recovered."""
+        """A stage that worked for long, since it was first seen to, has recovered."""
         for _ in range(3 * MOST_RESTARTS):
-            self.fail_once(RECOVERY)
+            self.fail_once(2 + RECOVERY)
 
         self.assertEqual((0, 3 * MOST_RESTARTS), (self.given_up, len(self.one.restarts)))
 
     def test_restarts_that_help_for_a_short_time_are_in_a_row(self) -> None:
         """A stage that works for less than that is not well."""
         for _ in range(MOST_RESTARTS):
-            self.fail_once(RECOVERY - 2)
+            self.fail_once(1 + RECOVERY)
         self.assertEqual(0, self.given_up)
+        self.fail_once(0)
+
+        self.assertEqual(1, self.given_up)
+
+    def test_stage_that_comes_round_late_has_not_worked_before(self) -> None:
+        """The time from its restart until then is none in which it was well."""
+        self.one.patience = 2 * RECOVERY
+        for _ in range(MOST_RESTARTS):
+            self.one.due = self.clock.seconds()
+            self.wait(1)
+            self.wait(RECOVERY + 1)
+            self.one.steps()
+            self.wait(RECOVERY, self.one)
+        self.assertEqual((0, MOST_RESTARTS), (self.given_up, len(self.one.restarts)))
         self.fail_once(0)
 
         self.assertEqual(1, self.given_up)
@@ -319,6 +346,16 @@ class SuspensionTests(WatchdogTestCase):
         self.assertEqual((["one"], 1), (self.ill(), len(self.one.restarts)))
         self.wait(1)
         self.assertEqual(2, len(self.one.restarts))
+
+    def test_nobody_is_ill_before_the_look_after_it(self) -> None:
+        """Who asks first, asks too early; only who was ill before still is."""
+        self.one.steps()
+        self.wait(PATIENCE)
+        self.two.due = self.clock.seconds() + 1.0
+        for late, ill in ((SUSPENSION, ["one", "two"]), (SUSPENSION + 0.1, ["one"])):
+            now = self.clock.seconds() + late
+            self.patch(self.watchdog, "_seconds", lambda now=now: now)
+            self.assertEqual(ill, self.ill(), late)
 
     def test_a_little_late_is_not_asleep(self) -> None:
         """A reactor that is busy for a while excuses nobody."""

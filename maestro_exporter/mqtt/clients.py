@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from maestro_exporter.broker import Broker
 from maestro_exporter.mqtt.dialect import V5
 
 KEEPALIVE = 15  # seconds; a frozen broker is noticed after about twice that
+LARGEST_PACKET = 16 * 1024 * 1024  # bytes; by MQTT 5 the broker sends nothing larger
+GOODBYE_TIMEOUT = 0.3  # seconds, for each of its two parts
 CONNECT_TIMEOUT = 5.0  # seconds for each address of the broker, and for the TLS handshake
 
 
@@ -31,6 +36,8 @@ class Callbacks(Protocol):
     def on_disconnect(self) -> Callable[..., None]: ...
     @property
     def on_message(self) -> Callable[..., None]: ...
+    @property
+    def on_socket_close(self) -> Callable[..., None]: ...
 
 
 def make_client(
@@ -70,6 +77,7 @@ def make_client(
     # without it, the reactor thread would write to the same socket.
     client.on_socket_register_write = _leave_it
     client.on_socket_open = _send_at_once
+    client.on_socket_close = callbacks.on_socket_close
     return client
 
 
@@ -85,9 +93,30 @@ def connect(client: Client, broker: Broker, *, clean: bool) -> None:
     if client.protocol == V5:
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = int(broker.session_expiry)
+        properties.MaximumPacketSize = LARGEST_PACKET
         options = {"clean_start": clean, "properties": properties}
     host, port = broker.address
     client.connect(host, port, keepalive=KEEPALIVE, **options)
+
+
+def subscribe(
+    client: Client, subscriptions: Sequence[tuple[str, int]], *, retained: bool
+) -> int | None:
+    """Ask for topics; give the number of the request, to know its answer by.
+
+    Args:
+        client: connected.
+        subscriptions: pairs of topic and quality of service.
+        retained: whether to get what the broker keeps for new subscribers; by MQTT 3.1.1, it is
+            always sent.
+    """
+    if retained or client.protocol != V5:
+        return client.subscribe(list(subscriptions))[1]
+    retain = SubscribeOptions.RETAIN_DO_NOT_SEND
+    options = [
+        (topic, SubscribeOptions(qos, retainHandling=retain)) for topic, qos in subscriptions
+    ]
+    return client.subscribe(options)[1]
 
 
 def disconnect(client: Client, *, end_session: bool) -> None:
@@ -97,6 +126,33 @@ def disconnect(client: Client, *, end_session: bool) -> None:
         properties = Properties(PacketTypes.DISCONNECT)
         properties.SessionExpiryInterval = 0
     client.disconnect(properties=properties)
+
+
+def flush(client: Client) -> None:
+    """Write what waits to be written, for a moment."""
+    deadline = time.monotonic() + GOODBYE_TIMEOUT
+    client.loop_write()
+    while client.want_write() and time.monotonic() < deadline:
+        connection = client.socket()
+        if connection is None:
+            return
+        select.select([], [connection], [], max(0.0, deadline - time.monotonic()))
+        client.loop_write()
+
+
+def let_read(connection: Any) -> None:
+    """Wait a moment for the broker to read what it was sent, and to close the connection.
+
+    One that is closed with something unread is reset, and then the broker may not get to read
+    a goodbye.
+    """
+    deadline = time.monotonic() + GOODBYE_TIMEOUT
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(65536):
+                break
 
 
 class _FreshContext:

@@ -17,17 +17,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from maestro_exporter.broker import Broker, BrokerError
 from maestro_exporter.deliveries import Delivery
-from maestro_exporter.mqtt import clients, failures
+from maestro_exporter.mqtt import clients, drops, failures
 from maestro_exporter.mqtt.dialect import V5, Dialect
+from maestro_exporter.mqtt.drops import Drops
 from maestro_exporter.mqtt.failures import REASONS, LinkError, LinkFailure
 
 ANSWER_TIMEOUT = 10.0  # seconds for the broker's answer to CONNECT, and to SUBSCRIBE
 LEAST_BACKOFF, MOST_BACKOFF = 1.0, 30.0  # seconds between two attempts to connect
 BURST = 100  # messages that are taken in before anything else is done
 MOST_BREAKDOWNS = 3  # in a row, until the session is given up: it may hold what breaks paho
-DROPS_TOPIC = "$SYS/broker/publish/messages/dropped"  # mosquitto(8); for all clients, in ASCII
-DROPS_PERIOD = 60.0  # seconds between two lines about it
-MOST_DROPS = 1 << 63  # what counts more is no count; nor could a page show any number
 SERVE_PATIENCE = 15.0  # seconds in which the network thread comes round when it is connected
 #: And while it connects: where name servers are silent, resolution takes 10 s for each of three,
 #: for each of six domains to be searched.
@@ -40,11 +38,13 @@ class _TryAgain(Exception):  # noqa: N818 - it is none
 
 @dataclass(slots=True)
 class Tallies:
-    """What has gone over all links since the start; written in the network thread only.
+    """What is known of the broker, and has gone over all links, since the start.
+
+    It is written in the network thread, and by `abandon`.
 
     Attributes:
         connections: that the broker accepted.
-        failures: attempts to connect that failed, were refused, or could not subscribe.
+        failures: connections that ended before they could be used, or did not come about.
         errors: these, and connections that ended, by reason.
         last_error: the newest of them; None before there is one.
         received_bytes: payloads only.
@@ -53,6 +53,8 @@ class Tallies:
             start; None where it does not say.
         lost_at: monotonic second at which the last connection was lost; None before there was
             one.
+        dialect: the version of MQTT; None before the first link.
+        drops: what the broker says that it dropped.
     """
 
     connections: int = 0
@@ -63,6 +65,8 @@ class Tallies:
     sessions_lost: int = 0
     broker_dropped: int | None = None
     lost_at: float | None = None
+    dialect: Dialect | None = None
+    drops: Drops = field(default_factory=Drops)
 
 
 class Say(Protocol):
@@ -128,7 +132,8 @@ class Link:
         self._pause = pause
         self._stopping = threading.Event()
         self._abandoned = False
-        self._dialect = Dialect(broker.version)
+        self._dialect = tallies.dialect = tallies.dialect or Dialect(broker.version)
+        self._drops = tallies.drops
         self._kept: Client | None = None  # with our half of the session
         self._client: Client | None = None  # while it is connected, or about to be
         self.connected = False
@@ -137,14 +142,14 @@ class Link:
         self.due = monotonic() + CONNECT_PATIENCE
         self._backoff = LEAST_BACKOFF  # starts small again after a connection that lasted
         self._breakdowns = 0  # in a row, likewise
+        self._wary = False  # whether a session had to be given up: then retained messages may too
+        self._holds = True  # whether a session that was kept has our subscriptions
         self._up_since = math.inf
         self._ended: Exception | None = None  # what ended this connection
         self._answer_due = math.inf
         self._socket_error = ""
         self._subscribing: int | None = None  # the request whose answer is awaited
-        self._unheard = 0  # how often the broker hung up when it was asked for DROPS_TOPIC
-        self._drops_said = 0
-        self._drops_due = -math.inf
+        self._unheard = 0  # how often the broker hung up when it was asked for drops
         self._took_in = False  # whether there was a message since this was last said
 
     # ------------------------------------------------- in the reactor thread
@@ -174,7 +179,7 @@ class Link:
         self._stopping.set()
 
     def _note_loss(self) -> None:
-        if self.up or (self.connected and self._tallies.lost_at is None):
+        if self.up:
             self._tallies.lost_at = self._monotonic()
 
     def _say_goodbye(self, client: Client) -> None:
@@ -191,15 +196,16 @@ class Link:
             except _TryAgain:
                 continue
             except LinkError as error:
+                # Paho makes this of some of what it cannot read; of the rest, exceptions.
+                self._breakdowns += error.reason == "protocol"
                 self._count(error.reason, str(error))
+            except OSError as error:  # of this machine, such as too many open files
+                self._count("unreachable", error.strerror or repr(error))
             except Exception as error:  # noqa: BLE001 - the loop outlives everything
                 self._breakdowns += 1
                 self._count("protocol", f"what came cannot be read: {error!r}")
             finally:
                 self._down()
-            if self._monotonic() - self._up_since >= MOST_BACKOFF:
-                self._backoff = LEAST_BACKOFF
-                self._breakdowns = 0
             delay = self._jitter(LEAST_BACKOFF, max(2 * LEAST_BACKOFF, self._backoff))
             if not self._stopping.is_set():
                 self._say("debug", "Next attempt in {delay:.1f} s", delay=delay)
@@ -231,9 +237,17 @@ class Link:
                 if not self.connected:
                     self._dialect.unanswered()
                 raise LinkError("silent", f"no answer within {ANSWER_TIMEOUT:.0f} s")
+            self._say_drops(self._drops.unsaid(self._monotonic()))
+            if self._is_owed_results():
+                self._say("info", "Connecting to {broker} anew, for test results that it dropped")
+                raise _TryAgain
         if not self._abandoned:
             self._say_goodbye(client)
-            client.loop_write()
+            clients.flush(client)
+
+    def _is_owed_results(self) -> bool:
+        able = self.connected and self._keeps_session
+        return able and self._drops.owes_a_fresh_start(self._monotonic())
 
     def _connected_client(self) -> Client:
         client = self._kept
@@ -279,9 +293,12 @@ class Link:
         result = client.loop(timeout=1.0)
         for _ in range(BURST):
             if not self._took_in or result is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._drops.relief()
                 break
             self._took_in = False
             result = client.loop_read()
+        else:
+            self._drops.burst(self._monotonic())
         self._took_in = False
         return result
 
@@ -291,7 +308,7 @@ class Link:
         _userdata: object,
         flags: ConnectFlags,
         code: ReasonCode,
-        _properties: Properties | None,
+        properties: Properties | None,
     ) -> None:
         """Subscribe; at each connection, since a broker forgets when it restarts."""
         if code.getName() == "Unsupported protocol version" and self._dialect.refused():
@@ -304,16 +321,26 @@ class Link:
             client.on_log = None
             if self._breakdowns >= MOST_BREAKDOWNS:
                 self._breakdowns = 0
+                self._wary = True
             self._tallies.connections += 1
+            self._drops.connected()
             self.version = self._dialect.name
             self.connected = True
-            self._say_connected(kept=flags.session_present)
+            self._say_connected(kept=flags.session_present and self._holds)
+            self._holds = self._holds and flags.session_present
+            kept = getattr(properties, "SessionExpiryInterval", self._broker.session_expiry)
+            if kept < int(self._broker.session_expiry):
+                self._say("warn", "{broker} keeps a session for {kept} s only", kept=kept)
             self._answer_due = self._monotonic() + ANSWER_TIMEOUT
-            _, self._subscribing = client.subscribe(self._subscriptions)
+            self._subscribing = clients.subscribe(
+                client, self._subscriptions, retained=not self._wary
+            )
 
     def _say_connected(self, *, kept: bool) -> None:
         if self._tallies.lost_at is None:
             more = "; test results that were published before were kept" if kept else ""
+            if self._broker.client_id and not kept:
+                more = "; it has kept nothing for this --mqtt.client-id"
             self._say("info", f"Connected to {{broker}}, MQTT {self.version}{more}")
             return
         outage = self._monotonic() - self._tallies.lost_at
@@ -345,13 +372,13 @@ class Link:
             names = ", ".join(refused or topics)
             self._ended = LinkError("subscription", f"it refused the subscription to {names}")
             return
-        self.up = True
+        self.up = self._holds = True
         self._up_since = self._monotonic()
         self._answer_due = math.inf
         self._changed(True)
         if self._unheard < 2:  # there are brokers that hang up on who asks for too much
             self._unheard += 1
-            client.subscribe([(DROPS_TOPIC, 0)])
+            client.subscribe([(drops.TOPIC, 0)])
 
     def on_disconnect(
         self,
@@ -373,12 +400,17 @@ class Link:
             if ended.reason == "hung_up":
                 self._dialect.unanswered()
 
+    def on_socket_close(self, _client: Client, _userdata: object, connection: object) -> None:
+        """Have the goodbye read."""
+        if self._stopping.is_set() and self.connected and not self._abandoned:
+            clients.let_read(connection)
+
     def on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         """Deliver.  Never raises: that would end the connection, and with a session each one."""
         arrived = self._monotonic()
         self._took_in = True
         topic = message.topic
-        if topic == DROPS_TOPIC:
+        if topic == drops.TOPIC:
             self._hear_of_drops(bytes(message.payload), arrived)
             return
         payload = bytes(message.payload[: self._longest + 1])
@@ -386,23 +418,17 @@ class Link:
         self._deliver(Delivery(topic, payload, message.retain, arrived, message.qos))
 
     def _hear_of_drops(self, payload: bytes, now: float) -> None:
-        try:
-            total = int(payload)
-        except ValueError:
-            return
-        if not 0 <= total < MOST_DROPS:
-            return
-        known, self._tallies.broker_dropped = self._tallies.broker_dropped, total
-        if known is None or total < known:  # the first that this broker says
-            self._drops_said = total
-        elif total > self._drops_said and now >= self._drops_due:
+        self._say_drops(self._drops.hear(payload, now))
+        self._tallies.broker_dropped = self._drops.total
+
+    def _say_drops(self, count: int) -> None:
+        if count:
             self._say(
                 "warn",
                 "{broker} says that it dropped {count} messages to one or other of its clients; "
                 "test results may be among them",
-                count=total - self._drops_said,
+                count=count,
             )
-            self._drops_said, self._drops_due = total, now + DROPS_PERIOD
 
     def _on_log(self, _client: Client, _userdata: object, level: int, text: str) -> None:
         if level == LogLevel.MQTT_LOG_ERR:
@@ -428,6 +454,9 @@ class Link:
             connection.close()  # what paho leaves open after an exception
         if not self._abandoned:
             self._note_loss()
+        if self._monotonic() - self._up_since >= MOST_BACKOFF:  # it has lasted
+            self._backoff = LEAST_BACKOFF
+            self._breakdowns = 0
         was_up, self.up, self.connected = self.up, False, False
         if was_up:
             self._changed(False)
