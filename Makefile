@@ -9,7 +9,7 @@ export PYTHON
 
 help:
 	@echo 'make demo    run the exporter against a simulated Maestro cluster'
-	@echo 'make test    everything that CI checks: lint, and the tests from the tree and from the wheel'
+	@echo 'make test    everything that CI checks: lint, all tests from the tree, those end to end from the wheel'
 	@echo 'make lint    ruff, mypy and the import rules only'
 	@echo 'make bench   measure the speed, about 6 minutes; writes bench/RESULTS.md'
 	@echo 'make faults  each fault of the link to the broker, about 2 minutes; writes docs/reliability.md'
@@ -82,7 +82,7 @@ suite:
 	@.venv/bin/python -m pytest
 
 wheel:
-	$(call stage,7,packaging: pytest against the installed wheel without the tests marked source or long)
+	$(call stage,7,packaging: pytest, end to end, against the installed wheel, without tests marked source or long)
 	@tools/test-wheel
 
 clean:

@@ -11,7 +11,7 @@ from tests.faults.soak import Result, Usage
 
 pytestmark = pytest.mark.long
 
-SECONDS = 10
+SECONDS = 5
 
 
 def test_after_random_faults_all_is_counted_and_nothing_is_left_behind() -> None:
