@@ -44,6 +44,7 @@ def stored(prometheus: Prometheus, name: str) -> Samples:
     return wait_for(lambda: prometheus.query(name), f"{name} in Prometheus")
 
 
+@pytest.mark.long
 @GENERATIONS
 def test_a_cluster_from_first_sight_to_the_return_of_the_broker(generation: Generation) -> None:
     """The seed's peers appear, a killed one leaves, and a broker that was away brings all back."""

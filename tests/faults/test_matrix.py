@@ -22,7 +22,7 @@ from tests.faults.matrix import FAULTS, Fault, Outcome, run
 
 pytestmark = [pytest.mark.long, pytest.mark.source]
 
-WORKERS = 7
+WORKERS = 8
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 Outcomes = Mapping[str, "Future[Outcome]"]
