@@ -38,13 +38,14 @@ from tests.e2e.clusters import (
 )
 from tests.servers import Exporter, Mosquitto, Prometheus, Samples, http_get, wait_for
 
+pytestmark = pytest.mark.long
+
 
 def stored(prometheus: Prometheus, name: str) -> Samples:
     """Wait until Prometheus has a family; give it."""
     return wait_for(lambda: prometheus.query(name), f"{name} in Prometheus")
 
 
-@pytest.mark.long
 @GENERATIONS
 def test_a_cluster_from_first_sight_to_the_return_of_the_broker(generation: Generation) -> None:
     """The seed's peers appear, a killed one leaves, and a broker that was away brings all back."""
