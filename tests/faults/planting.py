@@ -77,6 +77,42 @@ def _slowly(host, *args, **options):
 socket.getaddrinfo = _slowly
 """
 
+#: Sends the process SIGINT or SIGTERM, whichever `signal` has the number of, while it listens.
+SIGNAL_WHILE_LISTENING = """
+import socket
+from signal import raise_signal
+
+_listen = socket.socket.listen
+
+
+def _interrupted(self, *backlog):
+    raise_signal(int((_folder / "signal").read_text()))
+    return _listen(self, *backlog)
+
+
+socket.socket.listen = _interrupted
+"""
+
+#: The same within a destructor, of which Python drops exceptions, in the midst of the imports.
+SIGNAL_WHILE_IMPORTING = """
+import sys
+from signal import raise_signal
+
+
+class Dying:
+    def __del__(self):
+        raise_signal(int((_folder / "signal").read_text()))
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "maestro_exporter.service":
+            Dying()
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
 
 class Planted:
     """Code that an exporter runs before all else.

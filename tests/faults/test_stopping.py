@@ -20,7 +20,12 @@ from tests.e2e.clusters import listening, number, page, simulated, wait_for_valu
 from tests.e2e.test_hostile_clients import LARGE, crowded, reader
 from tests.faults.brokers import silent_server
 from tests.faults.flood import Flood
-from tests.faults.planting import SLOW_NAMES, Planted
+from tests.faults.planting import (
+    SIGNAL_WHILE_IMPORTING,
+    SIGNAL_WHILE_LISTENING,
+    SLOW_NAMES,
+    Planted,
+)
 from tests.servers import Exporter, Mosquitto, wait_for
 
 pytestmark = pytest.mark.long
@@ -100,9 +105,24 @@ def test_at_the_start(launcher: str, tmp_path: Path) -> None:
     }
     print({delay: status for delay, (status, _) in ends.items()})  # noqa: T201
     for status, output in ends.values():
-        assert status in (0, -signal.SIGTERM)
+        assert status in (0, -signal.SIGTERM), output
         assert "Traceback" not in output
         assert "Error" not in output
+
+
+@SIGNALS
+@pytest.mark.parametrize(
+    "code", [SIGNAL_WHILE_IMPORTING, SIGNAL_WHILE_LISTENING], ids=["importing", "listening"]
+)
+def test_where_exceptions_get_lost(code: str, number: signal.Signals, tmp_path: Path) -> None:
+    """It ends with status 0 and no word, also where an exception of a handler would not get out."""
+    planted = Planted(tmp_path, code)
+    planted.trigger("signal", int(number))
+    exporter = Exporter("--maestro-url=mqtt://127.0.0.1:1", launcher="console", env=planted.env)
+    ended = subprocess.run(
+        exporter.command(), capture_output=True, env=exporter.env, timeout=HANGS, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 # ------------------------------------------------------------- while it connects
