@@ -210,15 +210,12 @@ class Bridge(Service):
         return link
 
     def _start_network(self) -> None:
+        self._network_ended = None  # until there is a thread
         pool = self._make_pool()
         pool.start()
         over: Deferred[None] = Deferred()
+        running: Deferred[None] = deferToThreadPool(self._reactor, pool, self._link.run)
         self._network_ended = over
-        try:
-            running: Deferred[None] = deferToThreadPool(self._reactor, pool, self._link.run)
-        except Exception:
-            self._network_ended = None
-            raise
         running.addBoth(self._ended, pool, over)
 
     def _ended(self, result: object, pool: ThreadPool, over: Deferred[None]) -> None:

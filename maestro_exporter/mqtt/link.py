@@ -49,8 +49,6 @@ class Tallies:
         last_error: the newest of them; None before there is one.
         received_bytes: payloads only.
         sessions_lost: connections but the first at which the broker had kept no session.
-        broker_dropped: messages that the broker says it dropped, for any client, since its
-            start; None where it does not say.
         lost_at: monotonic second at which the last connection was lost; None before there was
             one.
         dialect: the version of MQTT; None before the first link.
@@ -63,10 +61,14 @@ class Tallies:
     last_error: LinkFailure | None = None
     received_bytes: int = 0
     sessions_lost: int = 0
-    broker_dropped: int | None = None
     lost_at: float | None = None
     dialect: Dialect | None = None
     drops: Drops = field(default_factory=Drops)
+
+    @property
+    def broker_dropped(self) -> int | None:
+        """Messages that the broker says it dropped, for any client; None where it does not say."""
+        return self.drops.total
 
 
 class Say(Protocol):
@@ -233,21 +235,19 @@ class Link:
                 raise self._ended
             if not alive:
                 raise LinkError("lost" if self.connected else "hung_up", "it hung up")
-            if self._monotonic() >= self._answer_due:
+            now = self._monotonic()
+            if now >= self._answer_due:
                 if not self.connected:
                     self._dialect.unanswered()
                 raise LinkError("silent", f"no answer within {ANSWER_TIMEOUT:.0f} s")
-            self._say_drops(self._drops.unsaid(self._monotonic()))
-            if self._is_owed_results():
+            self._say_drops(self._drops.unsaid(now))
+            able = self.connected and self._keeps_session
+            if able and self._drops.owes_a_fresh_start(now):
                 self._say("info", "Connecting to {broker} anew, for test results that it dropped")
                 raise _TryAgain
         if not self._abandoned:
             self._say_goodbye(client)
             clients.flush(client)
-
-    def _is_owed_results(self) -> bool:
-        able = self.connected and self._keeps_session
-        return able and self._drops.owes_a_fresh_start(self._monotonic())
 
     def _connected_client(self) -> Client:
         client = self._kept
@@ -411,15 +411,11 @@ class Link:
         self._took_in = True
         topic = message.topic
         if topic == drops.TOPIC:
-            self._hear_of_drops(bytes(message.payload), arrived)
+            self._say_drops(self._drops.hear(bytes(message.payload), arrived))
             return
         payload = bytes(message.payload[: self._longest + 1])
         self._tallies.received_bytes += len(message.payload)
         self._deliver(Delivery(topic, payload, message.retain, arrived, message.qos))
-
-    def _hear_of_drops(self, payload: bytes, now: float) -> None:
-        self._say_drops(self._drops.hear(payload, now))
-        self._tallies.broker_dropped = self._drops.total
 
     def _say_drops(self, count: int) -> None:
         if count:

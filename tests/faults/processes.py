@@ -6,10 +6,22 @@ from pathlib import Path
 
 from tests.servers import Server
 
+_FORGET_PEAK = "5"  # proc(5), clear_refs
+
 
 def rss_kib(server: Server) -> int:
     """Give how much memory it has in RAM, in KiB."""
     return _number(server, "VmRSS")
+
+
+def peak_kib(server: Server) -> int:
+    """Give how much it had in RAM at most, in KiB, since its start or since `forget_peak`."""
+    return _number(server, "VmHWM")
+
+
+def forget_peak(server: Server) -> None:
+    """Begin anew to look for the most."""
+    (_folder(server) / "clear_refs").write_text(_FORGET_PEAK)
 
 
 def threads(server: Server) -> int:

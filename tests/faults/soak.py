@@ -327,7 +327,7 @@ def _run(  # noqa: PLR0917
     wait_for(lambda: reporter.unacknowledged == 0, "the broker's acknowledgements", PATIENCE)
     wait_for(lambda: _value(exporter, "maestro_up") == 1, "the link again", PATIENCE)
     published = dict(reporter.published)
-    with suppress(AssertionError):  # likewise
+    with suppress(AssertionError):  # the result says so
         wait_for(
             lambda: all(
                 _counted(scrape(f"{exporter.url}/metrics")).get(kind, 0) >= count
@@ -337,7 +337,7 @@ def _run(  # noqa: PLR0917
             30,
         )
     page = scrape(f"{exporter.url}/metrics")
-    with suppress(AssertionError):  # the result says so; those of the last scrape take a moment
+    with suppress(AssertionError):  # likewise; those of the last scrape take a moment
         wait_for(lambda: Usage.of(exporter)[1:] == before[1:], "threads and descriptors", 10)
     return Result(
         faults=faults,

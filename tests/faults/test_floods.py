@@ -41,9 +41,8 @@ from tests.e2e.clusters import (
     wait_for_page,
 )
 from tests.faults.flood import SPEAKERS, Flood, Message, Sent
-from tests.faults.memory import forget_peak, peak_kib
 from tests.faults.planting import HELD_UP, STEPPED_CLOCK, Planted
-from tests.faults.processes import descriptors, rss_kib, threads
+from tests.faults.processes import descriptors, forget_peak, peak_kib, rss_kib, threads
 from tests.samples import stats_response
 from tests.servers import Exporter, Mosquitto, Prometheus, Samples, http_get, wait_for
 
