@@ -7,6 +7,7 @@ and no other. No wait here is a sleep of fixed length: all are conditions with a
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.client import HTTPMessage
 from pathlib import Path
 from types import TracebackType
@@ -52,12 +54,18 @@ def wait_for(predicate: Callable[[], T | None], what: str, seconds: float = 20) 
         time.sleep(0.02)
 
 
+# None that Linux (from 32768) or others (from 49152) give to outgoing connections: one of those may
+# get it before the server that it is meant for listens, or while that is restarted.
+_ports = iter(random.sample(range(20_000, 32_768), 12_768))
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 on which nothing listens; each call gives another."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port is left")
 
 
 class Response(NamedTuple):
