@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from maestro_exporter.process_title import hide_passwords
+from maestro_exporter.stopping import end_at_signals
 
 _HELP = """
 Commands:
@@ -21,23 +21,8 @@ Commands:
 def main() -> None:
     """Run the command with the arguments of this process; exit with its status."""
     hide_passwords()  # before the reactor is imported, which takes a while
-    _end_at_signals()
+    end_at_signals()
     sys.exit(run(sys.argv[1:]))
-
-
-def _end_at_signals() -> None:
-    """Let SIGTERM and SIGINT end the process at once, until it has handlers of its own for them.
-
-    Nothing has begun by then that must be ended in order.  An exception from a handler would not
-    do: what is just being imported may turn it into an error of its own.
-    """
-
-    def end(_number: int, _frame: object) -> None:
-        os._exit(0)
-
-    signal.signal(signal.SIGTERM, end)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
-        signal.signal(signal.SIGINT, end)
 
 
 def run(arguments: Sequence[str]) -> int:
