@@ -181,7 +181,8 @@ OPTIONS: tuple[Option, ...] = (
         "MAESTRO_EXPORTER_SYSTEMD_SOCKET",
         "false",
         values.boolean,
-        "Serve the pages on the sockets that systemd hands over instead.",
+        "Do not start without sockets that systemd hands over; where it does hand over some, the "
+        "pages are served on them instead, whether or not this is given.",
         flag=True,
     ),
     Option(

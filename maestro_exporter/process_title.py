@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 
+from maestro_exporter import start
+
 #: What stands before a user name and password in an argument, as `--maestro-url=mqtt://`.
 _BEFORE = re.compile(r"(?:--[^=:@]*=|-[a-z])?(?:[a-z+]+://)?", re.IGNORECASE)
 
@@ -16,6 +18,7 @@ def hide_passwords() -> None:
         return
     import setproctitle  # for those few who need it
 
+    start.environment()  # which the title overwrites
     name = setproctitle.getthreadtitle()
     setproctitle.setproctitle(" ".join(arguments))
     setproctitle.setthreadtitle(name)  # by which killall finds us; the line before has changed it

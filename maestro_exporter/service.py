@@ -6,9 +6,10 @@ other way are requests alone: poller to bridge.
 
 from __future__ import annotations
 
+import os
 import platform
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from twisted.application.service import MultiService
 from twisted.python.threadpool import ThreadPool
 
 import maestro_exporter
-from maestro_exporter import clock, exposition
+from maestro_exporter import clock, exposition, systemd
 from maestro_exporter.bridge import Bridge, LinkStatus
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.deliveries import Delivery
@@ -36,6 +37,7 @@ from maestro_exporter.reloading import FileWatch
 from maestro_exporter.rendering import MetricsPage, StatusPage
 from maestro_exporter.settings import Settings
 from maestro_exporter.snapshot import ExporterState, LinkError, Moment
+from maestro_exporter.systemd import Notifier
 from maestro_exporter.threads import Worker, one_thread
 from maestro_exporter.watchdog import Stage, Watchdog
 from maestro_exporter.web.entrance import Entrance
@@ -74,7 +76,7 @@ class Exporter(MultiService):
     def __init__(self, watch: FileWatch, reactor: Any) -> None:
         super().__init__()
         watch.setServiceParent(self)
-        self.reload = watch.reload
+        self.reload: Callable[[], object] = watch.reload
         self.failed = False
         self._reactor = reactor
 
@@ -92,6 +94,7 @@ def make_exporter(
     registry: CollectorRegistry | None = None,
     now: Callable[[], Moment] = clock.now,
     reread: Callable[[], object] = lambda: None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Exporter:
     """Give the whole exporter, not started.
 
@@ -103,6 +106,7 @@ def make_exporter(
         registry: collectors of the process; by default prometheus_client's.
         now: gives the present moment.
         reread: reads the configuration file again, as far as it can change while we run.
+        environ: the environment, which says whether systemd wants to be told how we do.
 
     Starting it raises `StartError` when an address cannot be listened on, or the web
     configuration is wrong.
@@ -223,11 +227,10 @@ def make_exporter(
     )
     for service in (garbage, page_worker, password_worker, security):
         service.setServiceParent(exporter)
-    if settings.systemd_socket:
-        # Here, and not when they start: a daemon is another process by then, which systemd
-        # does not mean.
-        endpoints = from_systemd(reactor)
-    else:
+    # Here, and not when they start: a daemon is another process by then, which systemd does not
+    # mean.
+    endpoints = from_systemd(reactor, required=settings.systemd_socket)
+    if not endpoints:
         endpoints = [on_address(address, reactor) for address in settings.listen]
     for endpoint, name in endpoints:
         listener = Listener(endpoint, name, site, security, settings.telemetry_path)
@@ -235,6 +238,25 @@ def make_exporter(
     bridge.setServiceParent(exporter)
     poller.setServiceParent(exporter)
     watchdog.setServiceParent(exporter)
+
+    def describe() -> str:
+        trouble = _unhealthy(watchdog.ill) or _unready(bridge.status, cluster, broker)
+        return trouble or (
+            f"connected to the Maestro broker at {broker}; "
+            f"{cluster.last_round_replies} replies in the last round"
+        )
+
+    tell = systemd.to_systemd(environ)
+    if tell is not None:
+        notifier = Notifier(
+            tell,
+            describe=describe,
+            works=lambda: not watchdog.ill,
+            patience=systemd.patience(environ),
+            clock=reactor,
+        )
+        exporter.reload = notifier.reloading(exporter.reload)
+        notifier.setServiceParent(exporter)
     return exporter
 
 
@@ -252,7 +274,7 @@ def _unready(link: LinkStatus, cluster: Cluster, broker: str) -> str:
         return f"not connected to the Maestro broker at {broker}{why}"
     if not link.up:
         return "the broker has not granted the subscriptions"
-    if not cluster.has_completed_round:
+    if cluster.last_round_replies is None:
         return "the first round of requests is not over"
     return ""
 

@@ -1121,11 +1121,13 @@ class PartsTests(ExporterTestCase):
         self.assertIn("--web.systemd-socket: systemd has handed over no socket", str(error))
 
     def test_sockets_of_systemd_are_listened_on(self) -> None:
-        """One listener for each that is handed over."""
-        endpoints = [on_address(Address("", port), self.reactor) for port in (7, 8)]
-        self.patch(service, "from_systemd", lambda reactor: endpoints)
-        self.start(systemd_socket=True, listen=())
-        self.assertEqual(list(self.reactor.ports), [("", 7), ("", 8)])
+        """One listener for each that is handed over, instead of the addresses, asked for or not."""
+        for settings in ({"systemd_socket": True, "listen": ()}, {"systemd_socket": False}):
+            self.reactor, self.pools = FakeReactor(), {}
+            endpoints = [on_address(Address("", port), self.reactor) for port in (7, 8)]
+            self.patch(service, "from_systemd", lambda reactor, required: endpoints)  # noqa: B023
+            self.start(**settings)
+            self.assertEqual(list(self.reactor.ports), [("", 7), ("", 8)])
 
     def test_metrics(self) -> None:
         """The page is served where the settings say, and shows what is in force."""

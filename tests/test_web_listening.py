@@ -227,7 +227,7 @@ class SystemdTests(ListeningTestCase):
             return probe
 
         self.patch(socket, "fromfd", fromfd)
-        found = from_systemd(self.reactor, self.environ())
+        found = from_systemd(self.reactor, self.environ(), required=False)
         self.assertEqual([name for _, name in found], ["descriptor 3", "descriptor 4"])
         endpoints: list[Any] = [endpoint for endpoint, _ in found]
         for endpoint in endpoints:
@@ -239,14 +239,17 @@ class SystemdTests(ListeningTestCase):
             probe.__exit__.assert_called_once()
 
     def test_none(self) -> None:
-        """Without sockets for this very process there is an error of one line."""
+        """Sockets for this very process may be missing, unless they are required."""
         for environ in (
             {},
             self.environ(LISTEN_PID=str(os.getpid() + 1)),
             self.environ(LISTEN_FDS="0"),
             self.environ(LISTEN_FDS="x"),
         ):
-            error = self.assertRaises(StartError, from_systemd, self.reactor, environ)
+            self.assertEqual(from_systemd(self.reactor, environ, required=False), [])
+            error = self.assertRaises(
+                StartError, from_systemd, self.reactor, environ, required=True
+            )
             self.assertEqual(
                 str(error),
                 "--web.systemd-socket: systemd has handed over no socket; "
@@ -260,7 +263,9 @@ class SystemdTests(ListeningTestCase):
             raise OSError(88, "Socket operation on non-socket")
 
         self.patch(socket, "fromfd", fromfd)
-        error = self.assertRaises(StartError, from_systemd, self.reactor, self.environ())
+        error = self.assertRaises(
+            StartError, from_systemd, self.reactor, self.environ(), required=False
+        )
         self.assertEqual(
             str(error), "--web.systemd-socket: descriptor 3: Socket operation on non-socket"
         )

@@ -165,7 +165,7 @@ class Cluster:
             rounds=rounds.number,
             late_replies=rounds.late,
             last_round=rounds.complete.asked if rounds.complete else None,
-            last_round_replies=rounds.complete.replies if rounds.complete else 0,
+            last_round_replies=self.last_round_replies or 0,
             round_trips=MappingProxyType(
                 {type_: trips.view() for type_, trips in self._round_trips.items()}
             ),
@@ -176,9 +176,10 @@ class Cluster:
         )
 
     @property
-    def has_completed_round(self) -> bool:
-        """Whether a snapshot would show a last round; cheaper than to take one."""
-        return self._rounds.complete is not None
+    def last_round_replies(self) -> int | None:
+        """What a snapshot would show, None before the first round; cheaper than to take one."""
+        complete = self._rounds.complete
+        return complete.replies if complete is not None else None
 
     def freshen(self) -> None:
         """Prepare to show who has answered since this was last called.

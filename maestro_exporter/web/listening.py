@@ -7,7 +7,6 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -31,6 +30,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from maestro_exporter import start
 from maestro_exporter.settings import StartError
 from maestro_exporter.values import Address
 from maestro_exporter.web.security import Security
@@ -122,7 +122,7 @@ def on_address(address: Address, reactor: Any) -> tuple[IStreamServerEndpoint, s
 
 
 def from_systemd(
-    reactor: Any, environ: Mapping[str, str] | None = None
+    reactor: Any, environ: Mapping[str, str] | None = None, *, required: bool
 ) -> Sequence[tuple[IStreamServerEndpoint, str]]:
     """Give the endpoints of the sockets that systemd has opened for this process.
 
@@ -131,27 +131,18 @@ def from_systemd(
     Args:
         reactor: waits on the sockets.
         environ: the environment; by default that which the process was started with.
+        required: whether there must be some.
 
     Raises:
-        StartError: there are none.
+        StartError: there are none, and must be; or they are no sockets.
     """
-    found = _handed_over(_environ_at_start() if environ is None else environ)
-    if not found:
+    found = _handed_over(start.environment() if environ is None else environ)
+    if required and not found:
         raise StartError(
             "--web.systemd-socket: systemd has handed over no socket; "
             "start the socket unit, not the command"
         )
     return [_adopted(reactor, descriptor) for descriptor in found]
-
-
-def _environ_at_start() -> Mapping[str, str]:
-    # Twisted takes LISTEN_PID and LISTEN_FDS out of os.environ when its endpoints are imported.
-    try:
-        found = Path("/proc/self/environ").read_bytes()
-    except OSError:
-        return os.environ
-    pairs = (each.partition(b"=") for each in found.split(b"\0"))
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
 def _handed_over(environ: Mapping[str, str]) -> Sequence[int]:

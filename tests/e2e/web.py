@@ -332,11 +332,15 @@ class Activated:
 
 @contextmanager
 def activated(
-    folder: Path, launcher: str, sockets: Sequence[socket.socket], *options: str
+    folder: Path,
+    launcher: str,
+    sockets: Sequence[socket.socket],
+    *options: str,
+    asked_for: bool = True,
 ) -> Iterator[Activated]:
     """Start an exporter with these sockets as its descriptors from 3 on; end it."""
     descriptors = [each.fileno() for each in sockets]
-    command = [*COMMANDS[launcher], "--web.systemd-socket", *options]
+    command = [*COMMANDS[launcher], *(["--web.systemd-socket"] if asked_for else []), *options]
     log = folder / "activated.log"
     environ = {
         name: value
