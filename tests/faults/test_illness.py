@@ -29,6 +29,7 @@ from tests.e2e.clusters import (
     simulated,
     wait_for_page,
 )
+from tests.e2e.systemd import Systemd
 from tests.faults.planting import Planted
 from tests.servers import Exporter, Mosquitto, Samples, http_get, wait_for
 
@@ -179,14 +180,19 @@ PEERS = [Peer(each, Role.SENDER, each.value) for each in Generation]
 
 
 @contextmanager
-def patient(folder: Path, *code: str, launcher: str = "console") -> Iterator[Patient]:
+def patient(
+    folder: Path, *code: str, launcher: str = "console", env: Mapping[str, str] | None = None
+) -> Iterator[Patient]:
     """Give one that is healthy, has counted three results, and can be given these illnesses."""
     planted = Planted(folder, *code)
     with (
         Mosquitto() as broker,
         simulated(broker, *PEERS),
         Exporter(
-            f"--maestro-url={broker.url}", "--interval=500ms", launcher=launcher, env=planted.env
+            f"--maestro-url={broker.url}",
+            "--interval=500ms",
+            launcher=launcher,
+            env={**planted.env, **(env or {})},
         ) as exporter,
     ):
         ill = Patient(broker, exporter, planted)
@@ -353,6 +359,27 @@ def test_a_network_thread_that_hangs_each_time(folder: Path) -> None:
     with patient(folder, IMPATIENCE, NETWORK) as ill:
         ill.planted.trigger("hang each time")
         assert ill.end() == 1
+
+
+@together
+def test_what_systemd_hears_of_it(folder: Path) -> None:
+    """While a stage is ill it is not told that the exporter is alive, but what is wrong."""
+    with (
+        Systemd(folder, watchdog=500_000) as systemd,
+        patient(folder, IMPATIENCE, POLLER, env=systemd.env) as ill,
+    ):
+        assert "WATCHDOG=1" in systemd.heard
+        ill.planted.trigger("fail each time")
+        words = "stopped working: poller"
+        wait_for(lambda: systemd.statuses()[-1] == words, "the word of it", ENDS)
+        ill.planted.relent("fail each time")
+        wait_for(lambda: systemd.statuses()[-1] != words, "the end of it", ENDS)
+        wait_for(lambda: systemd.heard[-1] == "WATCHDOG=1", "a sign of life")
+        began = systemd.heard.index(f"STATUS={words}")
+        after = systemd.heard[began + 1 :]
+        # What is said first after that is that it is well again: each look says both.
+        assert after[0] == "WATCHDOG=1"
+        assert after[1].startswith("STATUS=connected to the Maestro broker")
 
 
 @together
