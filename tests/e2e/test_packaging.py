@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
+import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from twisted.application.service import IServiceMaker
@@ -80,31 +83,99 @@ def test_finding_the_plugin_runs_none_of_our_code(tmp_path: Path) -> None:
     assert "Traceback" not in help_page
 
 
+def files_in_git(*options: str) -> list[str]:
+    """What `git ls-files` tells of this checkout, without what has been removed since."""
+    listed = run("git", "-c", "safe.directory=*", "ls-files", "-z", *options, cwd=ROOT)
+    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is installed of the source tree, so that no build touches the original."""
+    """A copy of the source tree, so that no build touches the original.
+
+    In a checkout it has all that is tracked, or would be; else what the package is made of.
+    """
     copy = tmp_path_factory.mktemp("source")
+    if (ROOT / ".git").exists():
+        for name in files_in_git("--cached", "--others", "--exclude-standard"):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+        return copy
     leftovers = shutil.ignore_patterns("__pycache__", "dropin.cache")
-    for name in ("maestro_exporter", "twisted"):
+    for name in ("etc", "grafana", "maestro_exporter", "twisted"):
         shutil.copytree(ROOT / name, copy / name, ignore=leftovers)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     return copy
 
 
-def wheel(source: Path) -> list[str | Path]:
-    """Builds the wheel."""
-    pip = [sys.executable, "-m", "pip"]
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", "wheels", ".", cwd=source)
-    return list((source / "wheels").glob("*.whl"))
+class Distributions(NamedTuple):
+    """What is published: the sdist, and the wheel that is made of it."""
+
+    sdist: Path
+    wheel: Path
 
 
-def tree(source: Path) -> list[str | Path]:
+@pytest.fixture(scope="module")
+def distributions(source: Path) -> Distributions:
+    """Both, built once."""
+    run(sys.executable, "-m", "build", cwd=source)
+    (sdist,) = (source / "dist").glob("*.tar.gz")
+    (wheel,) = (source / "dist").glob("*.whl")
+    return Distributions(sdist, wheel)
+
+
+def examples(source: Path) -> set[str]:
+    """The files in etc/ and grafana/."""
+    return {
+        str(path.relative_to(source))
+        for folder in ("etc", "grafana")
+        for path in (source / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.source
+def test_the_sdist_has_all_that_git_tracks(distributions: Distributions) -> None:
+    """No tracked file is missing in the sdist."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a git checkout")
+    with tarfile.open(distributions.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert sorted(set(files_in_git()) - names) == []
+
+
+@pytest.mark.source
+def test_the_wheel_has_the_plugin_and_the_examples(
+    distributions: Distributions, source: Path
+) -> None:
+    """The wheel holds the twistd plugin, and etc/ and grafana/ exactly as they are in the tree."""
+    with zipfile.ZipFile(distributions.wheel) as archive:
+        names = archive.namelist()
+    assert "twisted/plugins/maestro_exporter_plugin.py" in names
+    shared = [name.partition(".data/data/")[2] for name in names if ".data/data/" in name]
+    assert sorted(shared) == sorted(f"share/maestro-exporter/{name}" for name in examples(source))
+
+
+@pytest.mark.source
+def test_both_distributions_may_be_published(distributions: Distributions, tmp_path: Path) -> None:
+    """`twine check --strict` finds nothing wrong in either."""
+    twine = [sys.executable, "-m", "twine"]
+    said = run(*twine, "check", "--strict", *distributions, cwd=tmp_path, NO_COLOR="1")
+    assert said.count("PASSED") == len(distributions)
+
+
+def wheel(distributions: Distributions, source: Path) -> list[str | Path]:
+    """The wheel."""
+    return [distributions.wheel]
+
+
+def tree(distributions: Distributions, source: Path) -> list[str | Path]:
     """The source tree, to be copied."""
     return [source]
 
 
-def editable(source: Path) -> list[str | Path]:
+def editable(distributions: Distributions, source: Path) -> list[str | Path]:
     """The source tree, to be used where it is."""
     return ["--editable", source]
 
@@ -112,9 +183,12 @@ def editable(source: Path) -> list[str | Path]:
 @pytest.mark.source
 @pytest.mark.parametrize("what", [wheel, tree, editable])
 def test_each_way_to_install_leads_to_a_working_plugin(
-    what: Callable[[Path], list[str | Path]], source: Path, tmp_path: Path
+    what: Callable[[Distributions, Path], list[str | Path]],
+    distributions: Distributions,
+    source: Path,
+    tmp_path: Path,
 ) -> None:
-    """From the wheel, from the tree and editable: one plugin, and a command that starts."""
+    """Each gives one plugin, and commands that start; all but editable the examples, too."""
     # The dependencies are those of this environment: its folder is only added to the search path,
     # so what its own .pth files add, such as an editable install of ours, is not seen. An ordinary
     # one would be.
@@ -122,7 +196,7 @@ def test_each_way_to_install_leads_to_a_working_plugin(
     venv.create(tmp_path / "env", with_pip=False)
     bin_ = tmp_path / "env/bin"
     pip = [sys.executable, "-m", "pip", "--python", str(bin_ / "python")]
-    run(*pip, "install", "--no-deps", *what(source), cwd=tmp_path)
+    run(*pip, "install", "--no-deps", *what(distributions, source), cwd=tmp_path)
     (own,) = (tmp_path / "env").glob("lib/python*/site-packages")
     (own / "dependencies.pth").write_text(f"{SITE_PACKAGES}\n")
 
@@ -134,3 +208,11 @@ def test_each_way_to_install_leads_to_a_working_plugin(
     assert maestro_exporter.__version__ in page
     page = run(bin_ / "maestro-exporter", "--version", cwd=elsewhere)
     assert maestro_exporter.__version__ in page
+    page = run(bin_ / "maestro-exporter-service", "--help", cwd=elsewhere)
+    assert "maestro-exporter-service" in page
+
+    share = tmp_path / "env/share/maestro-exporter"
+    assert examples(share) == (set() if what is editable else examples(source))
+    assert not (tmp_path / "env/etc").exists()
+    for name in examples(share):
+        assert os.access(share / name, os.X_OK) == os.access(source / name, os.X_OK), name
