@@ -41,7 +41,7 @@ def log_lines() -> Iterator[tuple[str, str]]:
                 continue
             name, arguments = node.func.attr, node.args
             if name == "_say" and isinstance(arguments[0], ast.Constant):
-                yield arguments[0].value, _text(arguments[1])
+                yield str(arguments[0].value), _text(arguments[1])
             elif name in LEVELS and "log" in ast.unparse(node.func.value).lower():
                 yield ("critical" if name == "failure" else name), _text(arguments[0])
 
@@ -49,7 +49,7 @@ def log_lines() -> Iterator[tuple[str, str]]:
 def _text(node: ast.expr) -> str:
     """Give a text, with gaps for what is put into it here or by the log."""
     if isinstance(node, ast.Constant):
-        return re.sub(r"\{[^}]*\}", GAP, node.value)
+        return re.sub(r"\{[^}]*\}", GAP, str(node.value))
     if isinstance(node, ast.JoinedStr):
         parts = [each.value if isinstance(each, ast.Constant) else GAP for each in node.values]
         return re.sub(r"\{[^}]*\}", GAP, "".join(map(str, parts)))

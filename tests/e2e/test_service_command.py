@@ -20,6 +20,7 @@ from tests.servers import Mosquitto, free_port, http_get, scrape, wait_for
 
 COMMAND = Path(sys.executable).parent / "maestro-exporter-service"
 NAME = "maestro-exporter"
+long = pytest.mark.long
 NOWHERE = "mqtt://127.0.0.1:1"
 
 
@@ -125,6 +126,7 @@ def test_from_start_to_stop(service: Service) -> None:
         assert service.run("status")[0] == 3
 
 
+@long
 def test_broker_away(service: Service) -> None:
     """It starts without its broker, and its status says why that is away."""
     assert service.run("start")[0] == 0
@@ -132,6 +134,7 @@ def test_broker_away(service: Service) -> None:
     wait_for(lambda: reason in service.run("status")[1], "the reason")
 
 
+@long
 def test_wrong_configuration(service: Service) -> None:
     """A restart and a reload with a wrong one say why, and leave alone what runs."""
     assert service.run("start")[0] == 0
@@ -150,6 +153,7 @@ def test_wrong_configuration(service: Service) -> None:
     assert '"soon"' in said
 
 
+@long
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_port_in_use(form: str, service: Service, tmp_path: Path) -> None:
     """One that cannot listen has failed, with the reason, and leaves nothing behind."""
@@ -167,6 +171,7 @@ def test_port_in_use(form: str, service: Service, tmp_path: Path) -> None:
         assert other.run("status")[0] == 0
 
 
+@long
 def test_reload(service: Service) -> None:
     """The log level and the web configuration are taken over without a restart."""
     web = service.files.configuration.with_name("web.yml")
@@ -184,6 +189,7 @@ def test_reload(service: Service) -> None:
     assert service.pid() == first
 
 
+@long
 def test_killed(service: Service) -> None:
     """One that was killed has status 1, and is started anew, whoever has its number by now."""
     assert service.run("start")[0] == 0
@@ -196,6 +202,7 @@ def test_killed(service: Service) -> None:
     assert service.run("status")[0] == 0
 
 
+@long
 def test_does_not_end(service: Service) -> None:
     """One that does not end in time is killed, which is said."""
     assert service.run("start")[0] == 0
@@ -205,6 +212,7 @@ def test_does_not_end(service: Service) -> None:
     assert service.run("status")[0] == 3
 
 
+@long
 def test_two_at_once(service: Service) -> None:
     """Of several starts at the same time one starts it, and all say that it runs."""
     together = [
@@ -218,6 +226,7 @@ def test_two_at_once(service: Service) -> None:
     assert service.answers()
 
 
+@long
 def test_several(service: Service, tmp_path: Path) -> None:
     """Those of other names have files of their own, and are not touched."""
     with ending(Service(tmp_path, "lab")) as lab:
@@ -229,6 +238,7 @@ def test_several(service: Service, tmp_path: Path) -> None:
         assert lab.run("status")[0] == 0
 
 
+@long
 def test_only_its_file_counts(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings in the environment of who starts it are not its own."""
     monkeypatch.setenv("MAESTRO_EXPORTER_LISTEN_ADDRESS", "127.0.0.1:1")
@@ -237,6 +247,7 @@ def test_only_its_file_counts(service: Service, monkeypatch: pytest.MonkeyPatch)
     assert service.answers()
 
 
+@long
 def test_tls(service: Service) -> None:
     """Pages over TLS are waited for, and asked, too."""
     folder = service.files.configuration.parent
@@ -250,6 +261,7 @@ def test_tls(service: Service) -> None:
     wait_for(lambda: "not connected" in service.run("status")[1], "the page of readiness")
 
 
+@long
 def test_log_is_moved_away(service: Service) -> None:
     """After logrotate has renamed it, SIGUSR1 begins a new one; another renames it as well."""
     assert service.run("start")[0] == 0
@@ -264,6 +276,7 @@ def test_log_is_moved_away(service: Service) -> None:
     wait_for(service.files.log.with_suffix(".log.1").exists, "another")
 
 
+@long
 def test_not_allowed() -> None:
     """Who may not write where its files are is told so, with status 4."""
     with tempfile.TemporaryDirectory() as folder:

@@ -52,6 +52,7 @@ def test_from_start_to_stop(launcher: str, tmp_path: Path) -> None:
         assert answers == [1, 1]
 
 
+@pytest.mark.long
 def test_secrets(tmp_path: Path) -> None:
     """What it says of the broker has no user and no password."""
     with (
@@ -63,6 +64,7 @@ def test_secrets(tmp_path: Path) -> None:
         assert "operator" not in "".join(systemd.heard)
 
 
+@pytest.mark.long
 def test_watchdog(tmp_path: Path) -> None:
     """It is alive again and again, and not while it is stopped."""
     with (
@@ -86,6 +88,7 @@ def _is_stopped(exporter: Exporter) -> bool:
     )
 
 
+@pytest.mark.long
 def test_nobody_asked(tmp_path: Path) -> None:
     """Without a socket to tell it to, there is no word of systemd."""
     with Exporter("--maestro-url=mqtt://127.0.0.1:1") as exporter:
@@ -94,6 +97,7 @@ def test_nobody_asked(tmp_path: Path) -> None:
 
 
 @LAUNCHERS
+@pytest.mark.long
 def test_sockets_that_nobody_asked_for(launcher: str, tmp_path: Path) -> None:
     """A socket that is handed over is used without --web.systemd-socket, instead of any port."""
     port = free_port()
@@ -114,6 +118,7 @@ def test_sockets_that_nobody_asked_for(launcher: str, tmp_path: Path) -> None:
         assert exporter.stop() == 0
 
 
+@pytest.mark.long
 def test_sockets_and_a_password(tmp_path: Path) -> None:
     """A password that is taken out of the list of processes does not take the sockets with it."""
     with (
