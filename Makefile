@@ -5,7 +5,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint bench faults soak fuzz clean environment style types layers programs suite wheel
+.PHONY: help demo test lint bench faults soak fuzz clean environment style types layers programs suite wheel deb ahead
 
 help:
 	@echo 'make demo    run the exporter against a simulated Maestro cluster'
@@ -15,6 +15,7 @@ help:
 	@echo 'make faults  each fault of the link to the broker, about 2 minutes; writes docs/reliability.md'
 	@echo 'make soak    random faults for SOAK_MINUTES, by default 10: all is counted, nothing grows'
 	@echo 'make fuzz    look for payloads that break the decoder or a page, 5 minutes; see tests/fuzz'
+	@echo 'make deb     build the Debian package of this tree into dist/'
 	@echo 'make clean   remove what the others made'
 	@echo
 	@echo 'PYTHON=python3.12 make ... takes another Python (3.10 or later).'
@@ -25,8 +26,9 @@ demo:
 	@exec .venv-demo/bin/maestro-exporter demo
 
 # The stages, in the order in which they run.
+# What takes time and nobody's attention is made beside the first of them, for tests/package.
 test: total = 7
-test: environment style types layers programs suite wheel
+test: environment ahead style types layers programs suite wheel
 
 lint: total = 4
 lint: environment style types layers
@@ -54,11 +56,21 @@ fuzz: environment
 	@echo '[2/2] fuzzing: atheris'
 	@.venv/bin/python -m tests.fuzz
 
+deb: total = 2
+deb: environment
+	@echo '[2/2] Debian package'
+	@tools/deb
+
 stage = @echo '[$(1)/$(total)] $(2)'
 
 environment:
 	$(call stage,1,environment: .venv)
 	@tools/venv .venv -e '.[test]'
+
+# tests/package would make what is missing, and says what went wrong.
+ahead:
+	@(tools/debian-packages && tools/debian-packages build && tools/deb; \
+	tools/debian-root) >/dev/null 2>&1 </dev/null &
 
 style:
 	$(call stage,2,style: ruff)
@@ -86,7 +98,7 @@ wheel:
 	@tools/test-wheel
 
 clean:
-	rm -rf .venv .venv-demo .venv-wheel build dist ./*.egg-info
+	rm -rf .venv .venv-demo build dist ./*.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache _trial_temp
 	rm -f twistd.log twistd.pid twisted/plugins/dropin.cache
 	find maestro_exporter tests twisted -name __pycache__ -prune -exec rm -rf {} +

@@ -82,6 +82,7 @@ class Daemon:
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
             reason = self._last_error() or (said[-1] if said else "")
+            self._ended(_KILLED_SECONDS)  # it says that it fails before it has ended
             raise DaemonError(reason or f"twistd ended with status {done.returncode}")
         return True
 

@@ -52,9 +52,14 @@ def run(*command: str | Path, cwd: Path, **env: str) -> str:
 
 
 def test_the_suite_tests_the_package_that_it_should() -> None:
-    """In a checkout that is the source tree itself, anywhere else the installed package."""
+    """In a checkout that is the source tree itself, anywhere else the installed package.
+
+    twistd runs the same.
+    """
     expected = ROOT if (ROOT / "setup.py").exists() else SITE_PACKAGES
     assert Path(maestro_exporter.__file__).parents[1] == expected
+    interpreter = (BIN / "twistd").read_text().splitlines()[0].removeprefix("#!")
+    assert Path(interpreter).parent == BIN
 
 
 def test_twisted_finds_the_plugin_once() -> None:
