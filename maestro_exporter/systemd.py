@@ -5,6 +5,7 @@ Source: sd_notify(3) and sd_watchdog_enabled(3).
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,10 +47,13 @@ class Notifier(Service):
         self._tell = tell
         self._describe = describe
         self._works = works
-        self._watched = patience is not None
-        self._period = min(PERIOD, PERIOD if patience is None else patience / 2)
+        # A third of it, so that one may be missing; and not each second, since all that nobody
+        # reads stays in a queue, and once that is full, who writes waits.
+        self._rhythm = math.inf if patience is None else patience / 3
+        self._next_sign = -math.inf if patience is not None else math.inf
         self._clock = clock
         self._said = ""
+        self._deaf = False
         self._loop = LoopingCall(self._guarded_look)
         self._loop.clock = clock
 
@@ -63,38 +67,51 @@ class Notifier(Service):
         super().stopService()
         if self._loop.running:
             self._loop.stop()
-        self._tell("STOPPING", "")
+        self._say("STOPPING")
 
     def reloading(self, reload: Callable[[], object]) -> Callable[[], None]:
         """Give a reload that systemd knows to be one."""
 
         def told_reload() -> None:
-            self._tell("RELOADING", "")
+            self._say("RELOADING")
             try:
                 reload()
             finally:
-                self._tell("READY", "")
+                self._say("READY")
 
         return told_reload
 
     def _ready(self) -> None:
         if self.running:
-            self._tell("READY", "")
-            self._loop.start(self._period, now=True)
+            self._say("READY")
+            self._loop.start(min(PERIOD, self._rhythm), now=True)
 
     def _guarded_look(self) -> None:
         try:
             self._look()
         except Exception:  # noqa: BLE001 - the next look must come
-            self.log.failure("systemd could not be told how the exporter does")
+            self.log.failure("How the exporter does could not be found out, for systemd")
 
     def _look(self) -> None:
-        if self._watched and self._works():
-            self._tell("WATCHDOG", "")
+        now = self._clock.seconds()
+        if now >= self._next_sign and self._works():
+            self._next_sign = now + self._rhythm
+            self._say("WATCHDOG")
         description = self._describe()
-        if description != self._said:
+        if description != self._said and self._say("STATUS", description):
             self._said = description
-            self._tell("STATUS", description)
+
+    def _say(self, name: str, text: str = "") -> bool:
+        """Tell systemd; tell whether it was told."""
+        try:
+            self._tell(name, text)
+        except Exception as error:  # noqa: BLE001 - the library's are of several kinds
+            if not self._deaf:
+                self.log.error("systemd cannot be told how the exporter does: {error}", error=error)
+            self._deaf = True
+            return False
+        self._deaf = False
+        return True
 
 
 def to_systemd(environ: Mapping[str, str]) -> Tell | None:
@@ -113,8 +130,7 @@ def to_systemd(environ: Mapping[str, str]) -> Tell | None:
             "cysystemd is missing: install maestro-exporter[systemd]"
         )
         return None
-    # Errors are logged by the library, and systemd acts when it hears nothing.
-    return lambda name, text: notify(Notification[name], text)
+    return lambda name, text: notify(Notification[name], text, return_exceptions=False)
 
 
 def patience(environ: Mapping[str, str]) -> float | None:

@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.control import cli
 from maestro_exporter.control.daemon import Daemon, DaemonError
-from maestro_exporter.control.log import last_error
+from maestro_exporter.control.log import last_error, last_error_since, mark
 from maestro_exporter.control.places import PlaceError, default_root, places
 from maestro_exporter.control.probe import Pages
 from maestro_exporter.settings import load
@@ -168,14 +169,51 @@ class DaemonTests(SynchronousTestCase):
         self.assertFalse(self.daemon.stop(1.0))  # or this process would have ended
         self.assertFalse(self.daemon.left_a_pid())
 
-    def test_no_number(self) -> None:
-        """One that lives and has no pid file cannot be ended, and that is said."""
+    def test_a_number_of_somebody_else(self) -> None:
+        """While it lives, too, only a process that holds its lock is taken for it."""
         self.hold()
-        for content in (None, "", "x"):
-            if content is not None:
-                self.places.pid.write_text(content)
-            error = self.assertRaises(DaemonError, self.daemon.stop, 1.0)
-            self.assertIn("no process number in", str(error))
+        for content in (str(os.getppid()), "0", "-1", "1", "99999999999999999999", "", "x"):
+            self.places.pid.write_text(content)
+            self.assertTrue(self.daemon.lives())
+            self.assertIsNone(self.daemon.pid())
+            self.assertRaises(DaemonError, self.daemon.send, signal.SIGKILL)
+
+    def test_a_lock_that_is_no_file(self) -> None:
+        """What its user may have put there instead is an error, and does not hold up who looks."""
+        self.places.lock.parent.mkdir(parents=True)
+        for make in (os.mkfifo, lambda path: os.symlink("elsewhere", path)):
+            make(self.places.lock)
+            self.assertRaises(OSError, self.daemon.lives)
+            self.places.lock.unlink()
+
+
+class LogTests(SynchronousTestCase):
+    """The last error since a mark."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name, "log")
+
+    def add(self, message: str) -> None:
+        with self.path.open("a") as log:
+            log.write(TEXT.format("x#error", message))
+
+    def test_no_log(self) -> None:
+        """Without a log there is none; in one that begins afterwards, all is since then."""
+        since = mark(self.path)
+        self.assertEqual(last_error_since(self.path, since), "")
+        self.add("first")
+        self.assertEqual(last_error_since(self.path, since), "first")
+
+    def test_only_what_came_since(self) -> None:
+        """Older errors do not count; where the log was begun anew, all of that does."""
+        self.add("old")
+        since = mark(self.path)
+        self.assertEqual(last_error_since(self.path, since), "")
+        self.path.rename(self.path.with_suffix(".1"))
+        self.add("new")
+        self.assertEqual(last_error_since(self.path, since), "new")
 
 
 class CommandTests(SynchronousTestCase):
@@ -207,7 +245,13 @@ class CommandTests(SynchronousTestCase):
 
     def test_usage(self) -> None:
         """What is not a command, or not a name, is one line with status 2."""
-        for arguments in ((), ("begin",), ("start", "a/b"), ("start", "--timeout=soon")):
+        for arguments in (
+            (),
+            ("begin",),
+            ("start", "a/b"),
+            ("stop", "*"),
+            ("start", "--timeout=soon"),
+        ):
             status, out, err = self.run_command(*arguments)
             self.assertEqual((status, out, len(err.splitlines())), (2, "", 1), arguments)
             self.assertIn("maestro-exporter-service", err)
@@ -268,9 +312,10 @@ class CommandTests(SynchronousTestCase):
         """Root needs a user to run it as; without, it is not installed: status 5."""
         self.configure("")
         self.patch(os, "geteuid", lambda: 0)
-        status, _, err = self.run_command("start", "--user=nobody-of-this-name")
-        self.assertEqual(status, 5)
-        self.assertIn('there is no user "nobody-of-this-name"', err)
+        for command, expected in (("start", 5), ("stop", 5), ("status", 4)):
+            status, _, err = self.run_command(command, "--user=nobody-of-this-name")
+            self.assertEqual(status, expected)
+            self.assertIn('there is no user "nobody-of-this-name"', err)
 
     def test_systemd(self) -> None:
         """Where systemd runs and has the unit, systemctl does it, for a name by the template."""
@@ -299,10 +344,15 @@ class CommandTests(SynchronousTestCase):
 
         self.patch(os, "execvp", become)
         self.patch(cli, "_unit", lambda root, name: f"{name}.service")
-        error = self.assertRaises(ReplacedError, cli.run, ["restart", "lab"])
+        root = f"--root={self.root}"
+        error = self.assertRaises(ReplacedError, cli.run, [root, "stop", "lab"])
         self.assertEqual(
-            error.args, ("systemctl", ["systemctl", "--no-pager", "restart", "lab.service"])
+            error.args, ("systemctl", ["systemctl", "--no-pager", "stop", "lab.service"])
         )
+        # It would end what runs for a configuration that is wrong.
+        self.assertEqual(self.run_command("restart")[0], 6)
+        # Log files are not systemd's.
+        self.assertEqual(self.run_command("reopen")[0], 7)
         # What has a file of its own is not systemd's.
         self.configure("")
         status, out, _ = self.run_command("status", f"--config={self.root}/x.conf")

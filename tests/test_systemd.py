@@ -24,15 +24,21 @@ class NotifierTests(SynchronousTestCase):
         self.told: list[tuple[str, str]] = []
         self.description = "fine"
         self.works = True
+        self.there = True
 
     def notifier(self, patience: float | None = 30.0) -> Notifier:
         return Notifier(
-            lambda name, text: self.told.append((name, text)),
+            self.tell,
             describe=self.describe,
             works=lambda: self.works,
             patience=patience,
             clock=self.clock,
         )
+
+    def tell(self, name: str, text: str) -> None:
+        if not self.there:
+            raise OSError("gone")
+        self.told.append((name, text))
 
     def describe(self) -> str:
         if not self.description:
@@ -76,18 +82,19 @@ class NotifierTests(SynchronousTestCase):
         self.assertEqual(self.since(3), [("STATUS", "fine")])
 
     def test_alive(self) -> None:
-        """It is alive once a second, as long as all works."""
-        self.start()
-        self.assertEqual(self.since(3), [ALIVE] * 3)
+        """It is alive three times in the time that systemd has patience, as long as all works."""
+        self.start(30.0)
+        self.assertEqual(self.since(30), [ALIVE] * 3)
         self.works = False
-        self.assertEqual(self.since(3), [])
+        self.assertEqual(self.since(30), [])
         self.works = True
-        self.assertEqual(self.since(3), [ALIVE] * 3)
+        self.assertEqual(self.since(PERIOD), [ALIVE])
+        self.assertEqual(self.since(30), [ALIVE] * 3)
 
     def test_alive_at_short_notice(self) -> None:
-        """An impatient systemd hears of it twice in that time."""
-        self.start(PERIOD)
-        self.assertEqual(self.since(3), [ALIVE] * 6)
+        """Likewise if that is shorter than the time between two looks."""
+        self.start(0.75 * PERIOD)
+        self.assertEqual(self.since(3), [ALIVE] * 12)
 
     def test_not_watched(self) -> None:
         """A systemd that does not wait for it is not told that it is alive."""
@@ -119,11 +126,27 @@ class NotifierTests(SynchronousTestCase):
         log = Log(self)
         self.start()
         self.description = ""
-        self.assertEqual(self.since(2), [ALIVE] * 2)
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 2)
-        self.assertIn("systemd could not be told how the exporter does", log.lines())
+        self.assertEqual(self.since(10), [ALIVE])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 10)
+        self.assertIn("How the exporter does could not be found out, for systemd", log.lines())
         self.description = "fine again"
-        self.assertEqual(self.since(1), [ALIVE, ("STATUS", "fine again")])
+        self.assertEqual(self.since(1), [("STATUS", "fine again")])
+
+    def test_a_systemd_that_is_gone(self) -> None:
+        """That it cannot be told is logged once, and what it has missed is told when it is back."""
+        log = Log(self)
+        self.there = False
+        notifier = self.start()
+        self.description = "not connected"
+        notifier.reloading(lambda: None)()
+        self.assertEqual(self.since(60), [])
+        self.assertEqual(log.lines(), ["systemd cannot be told how the exporter does: gone"])
+        self.there = True
+        self.assertEqual(self.since(1), [("STATUS", "not connected")])
+        self.there = False
+        self.since(60)
+        notifier.stopService()
+        self.assertEqual(len(log.lines()), 2)
 
 
 class EnvironmentTests(SynchronousTestCase):

@@ -1,29 +1,32 @@
 """A daemon of twistd's: whether it lives, and what can be done to it.
 
-It lives as long as its lock file is locked: whoever starts it takes the lock
-and lets it inherit the descriptor, and the kernel gives the lock back when the
-last process that has it ends, however that ends.  So nothing depends on the
-names of processes, and a number in a pid file that has come to belong to
-another process is never taken for the daemon's.
+It lives as long as its lock is held, and is the process that holds it.  The
+number in its pid file is only believed where that process does: by now it may
+be anybody's, and the file is the daemon's own to write.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from maestro_exporter.control.log import last_error
+from maestro_exporter.control.lock import Lock
+from maestro_exporter.control.log import last_error_since, mark
 from maestro_exporter.control.places import Places
 
 _LAUNCH_SECONDS = 60.0  # for twistd to import everything, on a slow machine
 _KILLED_SECONDS = 5.0  # for the kernel to end a process
 _STEP = 0.05  # seconds between two looks
+
+#: What the daemon gets of the environment: its settings come from its file alone, and what else
+#: there is may be a secret of who starts it.
+_ENVIRONMENT = re.compile(r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|SSL_CERT_FILE|SSL_CERT_DIR")
 
 
 class DaemonError(Exception):
@@ -34,33 +37,24 @@ class Daemon:
     """One daemon.
 
     Args:
-        places: its files.  Their folders must be there.
+        places: its files.
 
-    Where its files may not be read or written, `PermissionError` is raised.
+    Where its files cannot be used, `OSError` is raised.
     """
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._log_end: int | None = None  # before it was started
+        self._lock = Lock(places.lock)
+        self._mark = mark(places.log)  # before it is started
 
     def lives(self) -> bool:
         """Tell whether it runs, or is just being started or stopped."""
-        try:
-            descriptor = os.open(self._places.lock, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            # Shared, so that two who look do not see each other.
-            return not _locked(descriptor, fcntl.LOCK_SH)
-        finally:
-            os.close(descriptor)
+        return self._lock.is_held()
 
     def pid(self) -> int | None:
-        """Give the number in the pid file, if there is one; that of its process, if it lives."""
-        try:
-            return int(self._places.pid.read_text("ascii"))
-        except (FileNotFoundError, ValueError):
-            return None
+        """Give the number of its process; None where it does not live, or is just being started."""
+        number = self._number()
+        return number if number in self._lock.holders() else None
 
     def left_a_pid(self) -> bool:
         """Tell whether there is a pid file; if it does not live, it did not end in order."""
@@ -72,17 +66,20 @@ class Daemon:
         Raises:
             DaemonError: it does not start.
         """
-        with self._lock() as descriptor:
+        with self._lock.taken() as descriptor:
             if descriptor is None:
                 return False
             # twistd would take the number in it for a daemon's, whosever it is by now.
             self._places.pid.unlink(missing_ok=True)
-            self._log_end = _size(self._places.log)
-            done = _run(self._command(twistd), self._places.configuration.parent, descriptor)
+            try:
+                done = _run(self._command(twistd), self._places.configuration.parent, descriptor)
+            except BaseException:  # an interrupt, too
+                self._kill()
+                raise
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
-            reason = self._last_error() or (said[-1] if said else "")
             self._ended(_KILLED_SECONDS)  # it says that it fails before it has ended
+            reason = self._last_error() or (said[-1] if said else "")
             raise DaemonError(reason or f"twistd ended with status {done.returncode}")
         return True
 
@@ -105,40 +102,63 @@ class Daemon:
         """End it, and return when it has ended; tell whether that had to be enforced.
 
         Args:
-            seconds: until then it may end in order; then it is killed.
+            seconds: until then it may come up, if it is just being started, and end in order;
+                then it is killed.
 
         Raises:
-            DaemonError: it does not end, or nobody knows its number.
+            DaemonError: it does not end.
         """
-        forced = False
-        if self.lives():
-            self.send(signal.SIGTERM)
-            if not self._ended(seconds):
-                forced = True
-                self.send(signal.SIGKILL)
-                if not self._ended(_KILLED_SECONDS):
-                    raise DaemonError(f"process {self.pid()} does not end")
+        begin = time.monotonic()
+        told: set[int] = set()
+        killed = False
+        while self.lives():
+            passed = time.monotonic() - begin
+            if passed >= seconds:
+                killed = True
+                self._kill()
+                break
+            pid = self.pid()
+            if pid is not None:
+                wanted = {pid}
+            else:  # it has no pid file yet, or no more
+                wanted = set(self._lock.holders()) if passed >= seconds / 2 else set()
+            for each in wanted - told:
+                _send(each, signal.SIGTERM)
+            told |= wanted
+            time.sleep(_STEP)
         self._places.pid.unlink(missing_ok=True)
-        return forced
+        return killed
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it lives.
+        """Send it a signal.
 
         Raises:
-            DaemonError: nobody knows its number.
+            DaemonError: it does not live, or is just being started.
         """
         pid = self.pid()
-        if not self.lives():
-            return
         if pid is None:
-            raise DaemonError(f"no process number in {self._places.pid}")
+            raise DaemonError("it is just being started, or ends")
+        _send(pid, number)
+
+    def _number(self) -> int | None:
+        """Give the number in the pid file, if there is one."""
         try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            if self.lives():
-                raise DaemonError(
-                    f"{self._places.pid} names process {pid}, which is not there"
-                ) from None
+            descriptor = os.open(self._places.pid, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        with open(descriptor, "rb") as stream:
+            text = stream.read(20).strip()
+        return int(text) if re.fullmatch(rb"[1-9][0-9]{0,9}", text) else None
+
+    def _kill(self) -> None:
+        """Kill all others who hold the lock: it, and twistd while that starts it."""
+        deadline = time.monotonic() + _KILLED_SECONDS
+        while holders := self._lock.holders():
+            for pid in holders:
+                _send(pid, signal.SIGKILL)
+            if time.monotonic() >= deadline:
+                raise DaemonError(f"process {holders[0]} does not end")
+            time.sleep(_STEP)
 
     def _ended(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -149,19 +169,7 @@ class Daemon:
         return True
 
     def _last_error(self) -> str:
-        """Give the last error in the log, since it was started if that was here; else nothing."""
-        return last_error(_since(self._places.log, self._log_end or 0))
-
-    @contextmanager
-    def _lock(self) -> Iterator[int | None]:
-        """Hold the lock, by a descriptor; None where it lives already."""
-        descriptor = os.open(self._places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            while not (locked := _locked(descriptor, fcntl.LOCK_EX)) and not self.lives():
-                time.sleep(_STEP)  # somebody only looks
-            yield descriptor if locked else None
-        finally:
-            os.close(descriptor)  # a daemon that has inherited it goes on to hold the lock
+        return last_error_since(self._places.log, self._mark)
 
     def _command(self, twistd: Path) -> Sequence[str]:
         return (
@@ -173,12 +181,9 @@ class Daemon:
         )
 
 
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _run(command: Sequence[str], folder: Path, descriptor: int) -> subprocess.CompletedProcess[str]:
@@ -186,7 +191,7 @@ def _run(command: Sequence[str], folder: Path, descriptor: int) -> subprocess.Co
         return subprocess.run(  # noqa: S603
             command,
             cwd=folder,  # which names of files in the configuration are relative to
-            env=_environment(),
+            env={name: text for name, text in os.environ.items() if _ENVIRONMENT.fullmatch(name)},
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -194,31 +199,9 @@ def _run(command: Sequence[str], folder: Path, descriptor: int) -> subprocess.Co
             errors="replace",
             timeout=_LAUNCH_SECONDS,
             check=False,
+            start_new_session=True,  # Ctrl-C is for us, who then end it
         )
     except subprocess.TimeoutExpired:
         raise DaemonError(f"twistd has not started within {_LAUNCH_SECONDS:g} s") from None
     except OSError as error:
         raise DaemonError(f"{command[0]}: {error.strerror}") from None
-
-
-def _environment() -> dict[str, str]:
-    """Give the environment of the daemon: its settings come from its file alone."""
-    ours = ("MAESTRO", "NOTIFY_", "LISTEN_", "WATCHDOG_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _since(path: Path, end: int) -> str:
-    """Give what a file has got since it had this size."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(end)
-            return stream.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""

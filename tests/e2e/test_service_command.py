@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -180,7 +181,7 @@ def test_reload(service: Service) -> None:
     assert service.run("start")[0] == 0
     first = service.pid()
     web.write_text("http_server_config:\n  headers:\n    X-Frame-Options: sameorigin\n")
-    assert service.run("reload") == (0, f"{NAME}: OK\n")
+    assert service.run("reload")[0] == 0
 
     def header() -> str | None:
         return http_get(f"{service.url}/-/healthy").headers["X-Frame-Options"]
@@ -210,6 +211,103 @@ def test_does_not_end(service: Service) -> None:
     assert service.run("stop", "--timeout=1s") == (0, f"{NAME}: killed, since it did not end\n")
     assert not service.answers()
     assert service.run("status")[0] == 3
+
+
+@long
+def test_pid_file_is_gone(service: Service) -> None:
+    """Without its pid file it is still known to run, and is ended by its lock."""
+    assert service.run("start")[0] == 0
+    service.files.pid.unlink()
+    assert service.run("status")[0] == 0
+    assert service.run("stop", "--timeout=2s") == (0, f"{NAME}: stopped\n")
+    assert not service.answers()
+
+
+@long
+def test_pid_file_is_forged(service: Service) -> None:
+    """A number that was put there gets no signal, whosever it is, and the daemon is ended."""
+    assert service.run("start")[0] == 0
+    with subprocess.Popen(["sleep", "60"]) as other:
+        for number in ("0", "-1", "99999999999999999999", str(other.pid)):
+            service.files.pid.write_text(number)
+            for command in ("reload", "reopen"):
+                status, said = service.run(command)
+                assert (status, len(said.splitlines())) == (1, 1), said
+        assert service.run("stop", "--timeout=2s")[0] == 0
+        assert not service.answers()
+        assert other.poll() is None
+        other.kill()
+
+
+@long
+def test_stop_while_it_starts(service: Service) -> None:
+    """Who stops it while another starts it waits for that, and nothing runs then."""
+    with subprocess.Popen(service.command("start"), stdout=subprocess.PIPE) as starting:
+        wait_for(lambda: service.run("status")[0] == 0, "it to be started")
+        assert service.run("stop")[0] == 0
+        starting.communicate(timeout=60)
+    assert service.run("status")[0] == 3
+    assert not service.answers()
+
+
+@long
+def test_interrupt(service: Service) -> None:
+    """Ctrl-C while it starts is one line with status 130, and leaves nothing behind."""
+    with subprocess.Popen(
+        service.command("start"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as starting:
+        wait_for(service.files.lock.exists, "the lock")
+        os.killpg(starting.pid, signal.SIGINT)
+        said = starting.communicate(timeout=60)[0]
+    assert (starting.returncode, said) == (130, "maestro-exporter-service: interrupted\n")
+    assert service.run("status")[0] in (1, 3)
+    assert not service.answers()
+
+
+@long
+@pytest.mark.parametrize("where", ["| true", "> /dev/full", ">&-"])
+def test_nobody_reads(where: str, service: Service) -> None:
+    """That its words cannot be read changes no status."""
+    for command, expected in (("start", 0), ("status", 0), ("stop", 0), ("status", 3)):
+        line = f"{shlex.join(service.command(command))} {where}; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (command, done.returncode, done.stderr) == (command, expected, "")
+
+
+@long
+def test_surroundings(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a secret nor an umask of who starts it is the daemon's."""
+    monkeypatch.setenv("SECRET_OF_THE_SHELL", "hunter2")
+    before = os.umask(0)
+    try:
+        assert service.run("start")[0] == 0
+    finally:
+        os.umask(before)
+    assert "hunter2" not in Path(f"/proc/{service.pid()}/environ").read_text()
+    assert service.files.log.stat().st_mode & 0o022 == 0
+    assert service.files.log.parent.stat().st_mode & 0o777 == 0o755
+
+
+@long
+def test_port_was_changed(service: Service) -> None:
+    """One that runs by an older configuration is not started twice, and that is said."""
+    assert service.run("start")[0] == 0
+    service.port, port = free_port(), service.port
+    service.configure()
+    status, said = service.run("start", "--timeout=1s")
+    assert status == 0
+    assert "it runs already" in said
+    assert f"{service.url}/metrics does not answer; if that was changed, restart it" in said
+    assert service.run("restart")[0] == 0
+    assert service.answers()
+    service.port = port
+    assert not service.answers()
 
 
 @long
@@ -263,16 +361,16 @@ def test_tls(service: Service) -> None:
 
 @long
 def test_log_is_moved_away(service: Service) -> None:
-    """After logrotate has renamed it, SIGUSR1 begins a new one; another renames it as well."""
+    """After logrotate has renamed it, a new one is begun; else the present one is renamed."""
     assert service.run("start")[0] == 0
     wait_for(lambda: "Cannot connect" in service.log(), "a line")
     moved = service.files.log.with_suffix(".log-1")
     service.files.log.rename(moved)
-    os.kill(service.pid(), signal.SIGUSR1)
+    assert service.run("reopen") == (0, "")
     wait_for(service.files.log.exists, "a new log")
     assert "Cannot connect" in moved.read_text()
 
-    os.kill(service.pid(), signal.SIGUSR1)
+    assert service.run("reopen") == (0, "")
     wait_for(service.files.log.with_suffix(".log.1").exists, "another")
 
 
@@ -301,6 +399,8 @@ _AS_NOBODY = """
 import encodings.utf_8_sig
 import os
 import sys
+import sysconfig
+sysconfig.get_path("scripts")
 from maestro_exporter.control import cli
 cli.run([*sys.argv[1:], "--user=root", "status"])
 if os.geteuid() == 0:
