@@ -5,7 +5,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint bench faults soak fuzz clean environment style types layers programs suite wheel deb ahead
+.PHONY: help demo test lint bench faults soak fuzz boards preview clean environment style types layers programs suite wheel deb ahead
 
 help:
 	@echo 'make demo    run the exporter against a simulated Maestro cluster'
@@ -15,6 +15,8 @@ help:
 	@echo 'make faults  each fault of the link to the broker, about 2 minutes; writes docs/reliability.md'
 	@echo 'make soak    random faults for SOAK_MINUTES, by default 10: all is counted, nothing grows'
 	@echo 'make fuzz    look for payloads that break the decoder or a page, 5 minutes; see tests/fuzz'
+	@echo 'make boards  make the dashboards and the rules of grafana/ anew, after a change of grafana/generator'
+	@echo 'make preview draw the dashboards from PROMETHEUS, by default localhost:9090, into build/; needs npm and chromium'
 	@echo 'make deb     build the Debian package of this tree into dist/'
 	@echo 'make clean   remove what the others made'
 	@echo
@@ -56,6 +58,19 @@ fuzz: environment
 	@echo '[2/2] fuzzing: atheris'
 	@.venv/bin/python -m tests.fuzz
 
+boards: total = 2
+boards: environment
+	@echo '[2/2] boards and rules'
+	@.venv/bin/python -m grafana.generator
+
+PROMETHEUS ?= http://localhost:9090
+
+preview:
+	@cd grafana/preview && npm install --no-audit --no-fund --loglevel=error && npm run --silent build
+	@for board in maestro-test-cluster maestro-brokers; do \
+	$(PYTHON) grafana/preview/draw.py $$board build/$$board.png --prometheus $(PROMETHEUS) && \
+	echo build/$$board.png || exit; done
+
 deb: total = 2
 deb: environment
 	@echo '[2/2] Debian package'
@@ -86,7 +101,7 @@ layers:
 	@.venv/bin/lint-imports --no-logo
 
 programs:
-	$(call stage,5,programs: mosquitto and prometheus)
+	$(call stage,5,programs: mosquitto, prometheus and alertmanager)
 	@tools/debian-packages
 
 suite:

