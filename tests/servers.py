@@ -1,4 +1,4 @@
-"""The real programs that end-to-end tests start: mosquitto, Prometheus and the exporter.
+"""The real programs that end-to-end tests start: mosquitto, Prometheus, Alertmanager, the exporter.
 
 Each is a context manager with a free port on 127.0.0.1, a temporary folder and a log file of
 its own. Entering it, or `start()`, returns once the program answers; `stop()` ends that program
@@ -350,11 +350,17 @@ class Prometheus(Server):
     """A Prometheus that scrapes `targets`, each `host:port`, as the job `test`.
 
     `scrape_options` go into the scrape configuration as they are. Its first scrape comes up to
-    5 s after the start: that is how often it looks for new targets.
+    5 s after the start: that is how often it looks for new targets. The rules of `rule_files` are
+    evaluated from the start on, as often as it scrapes.
     """
 
     def __init__(
-        self, targets: Sequence[str], scrape_interval: str = "200ms", **scrape_options: object
+        self,
+        targets: Sequence[str],
+        scrape_interval: str = "200ms",
+        *,
+        rule_files: Sequence[Path] = (),
+        **scrape_options: object,
     ) -> None:
         super().__init__()
         job = {
@@ -364,8 +370,13 @@ class Prometheus(Server):
             "static_configs": [{"targets": list(targets)}],
             **scrape_options,
         }
+        config = {
+            "global": {"evaluation_interval": scrape_interval},
+            "rule_files": [str(path) for path in rule_files],
+            "scrape_configs": [job],
+        }
         # JSON is YAML.
-        (self.folder / "prometheus.yml").write_text(json.dumps({"scrape_configs": [job]}), "utf-8")
+        (self.folder / "prometheus.yml").write_text(json.dumps(config), "utf-8")
 
     def command(self) -> list[str]:
         return [
@@ -383,9 +394,10 @@ class Prometheus(Server):
     def is_ready(self) -> bool:
         return self.ready
 
-    def query(self, promql: str) -> Samples:
-        """The result at this moment; a value that has no metric name goes by an empty one."""
-        data = self._get(f"query?query={quote(promql)}")
+    def query(self, promql: str, time: float | None = None) -> Samples:
+        """The result at this moment, or that time; a value without a name goes by an empty one."""
+        at = "" if time is None else f"&time={time}"
+        data = self._get(f"query?query={quote(promql)}{at}")
         if data["resultType"] == "scalar":
             return {("", frozenset()): float(data["result"][1])}
         samples: Samples = {}
@@ -396,6 +408,25 @@ class Prometheus(Server):
             )
         return samples
 
+    def query_range(self, promql: str, start: float, end: float, step: float) -> list[Any]:
+        """The series of a result over time, each `{"metric": …, "values": [[time, text], …]}`."""
+        series: list[Any] = self._get(
+            f"query_range?query={quote(promql)}&start={start}&end={end}&step={step}"
+        )["result"]
+        return series
+
+    def label_values(self, label: str, selector: str, start: float, end: float) -> list[str]:
+        """The values that a label of these series has had."""
+        values: list[str] = self._get(
+            f"label/{label}/values?match[]={quote(selector)}&start={start}&end={end}"
+        )
+        return values
+
+    def rules(self) -> list[Any]:
+        """All rules, with what became of them."""
+        groups = self._get("rules")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def metadata(self) -> dict[str, Any]:
         """Per family its list of `{"type": …, "help": …, "unit": …}`."""
         families: dict[str, Any] = self._get("metadata")
@@ -405,6 +436,41 @@ class Prometheus(Server):
         response = http_get(f"{self.url}/api/v1/{what}")
         assert response.status == 200, response
         return json.loads(response.body)["data"]
+
+
+class Alertmanager(Server):
+    """An Alertmanager with this configuration, which nobody else's hear of."""
+
+    def __init__(self, config: Path) -> None:
+        super().__init__()
+        shutil.copy(config, self.folder / "alertmanager.yml")
+
+    def command(self) -> list[str]:
+        return [
+            _program("prometheus-alertmanager"),
+            "--config.file=alertmanager.yml",
+            "--storage.path=data",
+            "--cluster.listen-address=",
+            f"--web.listen-address={self.address}",
+        ]
+
+    def is_ready(self) -> bool:
+        return http_get(f"{self.url}/-/ready").status == 200
+
+    def fire(self, *alerts: Mapping[str, str]) -> None:
+        """Lets alerts with these labels fire, as Prometheus does."""
+        body = json.dumps([{"labels": dict(each)} for each in alerts]).encode()
+        headers = {"Content-Type": "application/json"}
+        request = Request(f"{self.url}/api/v2/alerts", body, headers, method="POST")
+        answer = _http.open(request, timeout=20)
+        assert answer is not None
+        with answer:
+            assert answer.status == 200, answer.read()
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What fires, and what became of it."""
+        found: list[dict[str, Any]] = json.loads(http_get(f"{self.url}/api/v2/alerts").body)
+        return found
 
 
 class Exporter(Server):
