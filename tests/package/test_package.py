@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import maestro_exporter
+from tests.grafana.boards import BOARDS, alerts
 from tests.package.roots import Done
 from tests.servers import Mosquitto, free_port, scrape, wait_for
 
@@ -106,6 +107,24 @@ def test_the_command_says_its_version_where_it_was_unpacked(tree: Path) -> None:
     """Called through the link, too, it runs with what was unpacked beside it."""
     done = run(tree / "usr/bin/maestro-exporter", "--version")
     assert done == Done(0, f"maestro-exporter {maestro_exporter.__version__}\n")
+
+
+def test_boards_rules_and_runbooks_are_where_they_are_said_to_be(tree: Path) -> None:
+    """Each alert leads to a page of the package, and Grafana's provisioning to the boards."""
+    share = tree / "usr/share/maestro-exporter/grafana"
+    urls = [each["annotations"]["runbook_url"] for each in alerts().values()]
+    provider = (share / "provisioning/dashboards/maestro.yml").read_text()
+
+    for url in urls:
+        assert (tree / url.removeprefix("file:///")).is_file(), url
+    assert f"path: /{(share / 'dashboards').relative_to(tree)}\n" in provider
+    assert {path.stem for path in (share / "dashboards").iterdir()} == set(BOARDS)
+    assert (share / "prometheus/maestro.rules.yml").is_file()
+    assert sorted(path.name for path in share.iterdir()) == [
+        "dashboards",
+        "prometheus",
+        "provisioning",
+    ]
 
 
 WITH_SYSTEMD = pytest.mark.skipif(

@@ -1,0 +1,107 @@
+"""The monitoring guide says what boards and rules have."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grafana.generator.config import Config
+from tests.grafana.boards import BOARDS, ROOT, alerts, load, panels, rules
+
+pytestmark = pytest.mark.source
+
+GUIDE = ROOT / "docs/monitoring.md"
+TEXT = GUIDE.read_text("utf-8") if GUIDE.exists() else ""
+
+
+def section(title: str) -> str:
+    """Give what is under a heading, up to the next of the same rank or above."""
+    ((marks, body),) = re.findall(
+        rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,3}} |\Z)", TEXT, re.MULTILINE | re.DOTALL
+    )
+    assert marks
+    return str(body)
+
+
+def first_cells(table: str) -> list[str]:
+    """Give the first cells of all rows but the heads."""
+    cells = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)
+    return [each for each in cells if each not in ("panel", "alert")]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_guide_has_every_panel(name: str) -> None:
+    """Each board's section lists its panels, in their order, row by row, and no others."""
+    board = load(name)
+    listed = [title for cell in first_cells(section(board["title"])) for title in cell.split(", ")]
+    # One panel has a comma in its title, several share a row of the guide.
+    said = ", ".join(listed)
+    titles = [panel["title"] for panel in panels(board)]
+
+    assert sorted(said.split(", ")) == sorted(", ".join(titles).split(", "))
+
+
+def test_guide_has_every_alert() -> None:
+    """The table of alerts has their severities and durations, and links their runbooks."""
+    listed = re.findall(
+        r"^\| \[(\w+)\]\(runbooks/(\w+)\.md\) \| (\w+) \| (\w*) ?\|", TEXT, re.MULTILINE
+    )
+
+    assert listed == [
+        (name, name, alert["labels"]["severity"], alert.get("for", ""))
+        for name, alert in alerts().items()
+    ]
+
+
+def test_guide_has_every_recording_rule() -> None:
+    """What is recorded is named."""
+    for rule in rules():
+        if "record" in rule:
+            assert f"`{rule['record']}`" in section("Alerts")
+
+
+def test_guide_has_the_thresholds() -> None:
+    """The limits that it names are those in force."""
+    config = Config()
+    said = section("Alerts")
+
+    assert f"more than {config.restarts} restarts in {config.restarts_window[:-1]} minutes" in said
+    assert f"more than {config.clock_offset_bad * 1000:g} ms" in said
+    assert f"more than {config.drain_bad:g} s" in said
+    assert f"more than {config.round_trip_bad} s" in said
+    assert said.count(f"in the last {config.memory[:-1]} minutes") == 2
+    assert (
+        f"Green below {config.clock_offset_good * 1000:g} ms, red from "
+        f"{config.clock_offset_bad * 1000:g} ms"
+    ) in section("Maestro / Test cluster")
+
+
+def test_prometheus_takes_the_guide_s_configuration(tmp_path: Path) -> None:
+    """With the rules beside it, promtool takes what step 4 says."""
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(example, "utf-8")
+    rules_file = "maestro.rules.yml"
+    assert yaml.safe_load(example)["rule_files"] == [rules_file]
+    rules_text = (ROOT / "grafana/prometheus" / rules_file).read_text("utf-8")
+    (tmp_path / rules_file).write_text(rules_text, "utf-8")
+
+    done = subprocess.run(
+        ["promtool", "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert f"{len(rules())} rules found" in done.stdout
+
+
+def test_guide_leads_somewhere() -> None:
+    """The files that it links or shows are there."""
+    for link in re.findall(r"\]\(([^)#]+)", TEXT):
+        assert (GUIDE.parent / link).is_file(), link
