@@ -101,7 +101,7 @@ layers:
 	@.venv/bin/lint-imports --no-logo
 
 programs:
-	$(call stage,5,programs: mosquitto, prometheus and alertmanager)
+	$(call stage,5,programs: mosquitto prometheus alertmanager)
 	@tools/debian-packages
 
 suite:

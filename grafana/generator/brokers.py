@@ -19,7 +19,14 @@ from grafana.generator.panels import (
     timeseries,
     words,
 )
-from grafana.generator.promql import RECEIVED, SENT, of_exporter
+from grafana.generator.promql import (
+    CONNECTED,
+    RECEIVED,
+    SENT,
+    message_rate,
+    missing_peers,
+    of_exporter,
+)
 
 UID = "maestro-brokers"
 
@@ -82,13 +89,11 @@ def make(config: Config) -> Json:
                                     "Received",
                                     "Messages per second that all receivers of a cluster get.",
                                     over_time(
-                                        f"rate({of_exporter(_MESSAGES, RECEIVED)}"
-                                        "[$__rate_interval])",
+                                        message_rate(RECEIVED),
                                         "{{instance}}",
                                     ),
                                     unit="mps",
                                     minimum=0,
-                                    min_step=test_cluster.RATE_STEP,
                                 ),
                             ),
                             (
@@ -132,8 +137,10 @@ def _table(config: Config) -> Json:
             "Exporter": raw("up"),
             "Broker": raw("maestro_up"),
             "Peers": f"sum without (type) ({of_exporter('maestro_peers')})",
-            "Missing": f"sum without (peer, type) ({up} == bool 0)",
-            "Clocks within": f"max without (peer, type) (abs({offset}) + {error})",
+            "Missing": f"count without (peer, type) ({missing_peers()})"
+            f" or sum without (peer, type) ({up} {CONNECTED}) * 0",
+            "Clocks within": f"max without (peer, type) ({offset} + {error})"
+            f" - min without (peer, type) ({offset} - {error})",
             "Test": raw("maestro_test_running"),
             "Sent": f"sum without (direction) ({of_exporter(_MESSAGES, SENT)})",
             "Received": f"sum without (direction) ({of_exporter(_MESSAGES, RECEIVED)})",

@@ -18,6 +18,10 @@ class Config:
             Debian package has it.
         window: over what rates in rules are taken: four scrapes at least, and several rounds.
         memory: for how long an event, such as a failure, is alerted.
+        forget: for how long a process that is gone is missed, where others still answer by its
+            name; the exporter's default --peer-forget.
+        blind: a test that begins within so many seconds of the exporter's own start may have begun
+            before, with peers that the exporter has never heard of.
         clock_offset_good: a clock that is off by less seldom matters.
         clock_offset_bad: one that is off by more makes latencies of messages worthless; the limit
             of node_exporter's rule, too.
@@ -30,6 +34,8 @@ class Config:
     runbooks: str = "file:///usr/share/doc/maestro-exporter/runbooks"
     window: str = "2m"
     memory: str = "10m"
+    forget: str = "15m"
+    blind: float = 60
     clock_offset_good: float = 0.005
     clock_offset_bad: float = 0.05
     round_trip_good: float = 0.05

@@ -15,6 +15,10 @@ Json = dict[str, Any]
 
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 
+#: The least step of queries with rates, so that their range is four times as much, 80 s. Counts are
+#: polled and then scraped; over less, a rate shows more of how the two intervals interfere.
+RATE_STEP = "20s"
+
 #: One meaning each, on all panels: fixed, so that nothing changes its colour with its neighbours.
 SENDER, RECEIVER = "blue", "green"
 GOOD, DOUBTFUL, BAD, IDLE = "green", "orange", "red", "text"
@@ -42,7 +46,7 @@ def in_table(expr: str) -> Json:
 
 
 def _target(expr: str, legend: str, *, instant: bool) -> Json:
-    return {
+    target = {
         "datasource": DATASOURCE,
         "editorMode": "code",
         "expr": expr,
@@ -50,6 +54,7 @@ def _target(expr: str, legend: str, *, instant: bool) -> Json:
         "legendFormat": legend,
         "range": not instant,
     }
+    return target | {"interval": RATE_STEP} if "$__rate_interval" in expr else target
 
 
 # ------------------------------------------------------- looks of single values
@@ -64,8 +69,16 @@ def steps(*given: Step) -> Json:
 
 
 def graded(good: float, bad: float) -> Json:
-    """Give thresholds for what is good below one value and bad from another."""
-    return steps((None, GOOD), (good, DOUBTFUL), (bad, BAD))
+    """Give thresholds for what is good from 0 up to one value, and bad from another on.
+
+    What has no value has no colour: Grafana takes that of the lowest step.
+    """
+    return steps((None, IDLE), (0, GOOD), (good, DOUBTFUL), (bad, BAD))
+
+
+def alarming(bad: float, color: str) -> Json:
+    """Give thresholds for what is good from 0 up to one value."""
+    return steps((None, IDLE), (0, GOOD), (bad, color))
 
 
 def words(*given: tuple[int, str, str]) -> list[Json]:
@@ -75,6 +88,12 @@ def words(*given: tuple[int, str, str]) -> list[Json]:
         for index, (value, text, color) in enumerate(given)
     }
     return [{"type": "value", "options": options}]
+
+
+NEVER: Json = {
+    "type": "range",
+    "options": {"from": 1e9, "to": None, "result": {"color": BAD, "index": 0, "text": "never"}},
+}
 
 
 def named(name: str, **properties: object) -> Json:
@@ -116,15 +135,14 @@ def stat(
     filled: bool = False,
     graph: bool = False,
     no_value: str = "–",
-    min_step: str | None = None,
 ) -> Json:
     """Give large figures.
 
     `text` is what is written: `value`, `name` or `value_and_name`.  If `filled`, the colour fills
     the panel.  With a `graph`, the way to the value is drawn beneath it; then the queries are over
-    time.  `no_value` stands there when a query gives nothing.  `min_step`: see `timeseries`.
+    time.  `no_value` stands there when a query gives nothing.
     """
-    panel = _panel(
+    return _panel(
         "stat",
         title,
         description,
@@ -149,7 +167,6 @@ def stat(
             "wideLayout": True,
         },
     )
-    return _with_min_step(panel, min_step)
 
 
 def timeseries(
@@ -162,17 +179,15 @@ def timeseries(
     fill: int = 0,
     minimum: float | None = None,
     legend_right: bool = False,
-    min_step: str | None = None,
     no_value: str | None = None,
 ) -> Json:
     """Give lines over time, with a table of their figures.
 
     `fill` is per cent of colour beneath the lines; `minimum` the lower end of the scale, unless
     values lie below it.  With `legend_right` the table is beside the lines, which suits many.
-    `min_step` is the least time between two points, where finer ones would mislead; rates are then
-    taken over four times as much.  `no_value` stands there when the queries give nothing.
+    `no_value` stands there when the queries give nothing.
     """
-    panel = _panel(
+    return _panel(
         "timeseries",
         title,
         description,
@@ -203,7 +218,6 @@ def timeseries(
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
     )
-    return _with_min_step(panel, min_step)
 
 
 def states(
@@ -299,10 +313,6 @@ def table(
 def row(title: str) -> Json:
     """Give the line above the panels of a row."""
     return {"collapsed": False, "panels": [], "title": title, "type": "row"}
-
-
-def _with_min_step(panel: Json, min_step: str | None) -> Json:
-    return panel if min_step is None else panel | {"interval": min_step}
 
 
 def _panel(

@@ -17,7 +17,12 @@ from grafana.generator.promql import RECEIVED, SENT, WORKERS, select
 Rule = dict[str, Any]
 
 BACKLOG = "instance:maestro_test_backlog_messages:sum"
+PROCESSES = "instance_peer:maestro_peer_instances:sum"
+LASTING = "instance_peer:maestro_peer_instances:min"
 RATE = "instance_direction:maestro_test_messages:rate"
+
+#: What answers without taking part in any test.
+_SERVERS = 'type!~"reports-server|data-server|exporter"'
 
 
 class _Block(str):
@@ -66,7 +71,18 @@ def make(config: Config) -> dict[str, Any]:
 def _recorded(config: Config) -> list[Rule]:
     name, job = "maestro_test_messages", f'job="{config.job}"'
     return [
-        _record(f"{RATE}{config.window}", f"rate({select(name, job)}[{config.window}])"),
+        # An exporter that starts in the middle of a test does not know what peers exchanged that
+        # have gone. To rate() that is a counter that began anew, and so a peak.
+        _record(
+            f"{RATE}{config.window}",
+            f"""
+rate({select(name, job)}[{config.window}])
+unless on (job, instance)
+  changes({select("process_start_time_seconds", job)}[{config.window}]) > 0""",
+        ),
+        _record(PROCESSES, f"sum without (type) ({select('maestro_peer_instances', job)})"),
+        # While one process takes the place of another, both may be there for a moment.
+        _record(f"{LASTING}{config.window}", f"min_over_time({PROCESSES}[{config.window}])"),
         _record(
             BACKLOG,
             f"""
@@ -87,6 +103,7 @@ def _alerts(config: Config) -> list[Rule]:
     def of(name: str, *matchers: str) -> str:
         return select(name, job, *matchers)
 
+    incomplete = of("maestro_tests_finished_total", 'result="incomplete"')
     # An exporter without its broker says nothing true of the peers.
     connected = f"and on (job, instance) {of('maestro_up')} == 1"
     running = f"and on (job, instance) {of('maestro_test_running')} == 1"
@@ -106,8 +123,8 @@ def _alerts(config: Config) -> list[Rule]:
             hold="10m",
             severity="warning",
             summary="Prometheus has no Maestro exporter to scrape.",
-            description=f"No target is known under the job {config.job}: it is not configured, has "
-            "another name, or discovery finds none.",
+            description="No target is known under the job {{ $labels.job }}: it is not configured, "
+            "has another name, or discovery finds none.",
         ),
         _Alert(
             "MaestroExporterRestarting",
@@ -130,18 +147,20 @@ def _alerts(config: Config) -> list[Rule]:
         _Alert(
             "MaestroNoPeersAnswering",
             expr=f"""
-sum without (type) ({of("maestro_peers")}) == 0
+sum without (type) ({of("maestro_peers", _SERVERS)}) == 0
 {connected}""",
             hold="5m",
             severity="warning",
             summary="No Maestro peer answers.",
-            description="{{ $labels.instance }} is connected to its broker, but no sender, "
-            "receiver, inspector or agent answers.",
+            description="{{ $labels.instance }} is connected to its broker, but no worker, "
+            "inspector or agent answers.",
         ),
         _Alert(
             "MaestroPeerMissing",
+            # A 1.5 worker that was started anew has no role yet, and so another type.
             expr=f"""
 {of("maestro_peer_up")} == 0
+unless on (job, instance, peer) {of("maestro_peer_up", 'type="other"')} == 1
 {connected}""",
             hold="2m",
             severity="warning",
@@ -150,12 +169,43 @@ sum without (type) ({of("maestro_peers")}) == 0
             "by {{ $labels.instance }}).",
         ),
         _Alert(
+            "MaestroProcessMissing",
+            expr=f"""
+max_over_time({LASTING}{config.window}[{config.forget}]) - {PROCESSES} > 0
+{connected}""",
+            hold="2m",
+            severity="warning",
+            summary="Fewer Maestro processes answer by a name than did.",
+            description="Of the processes that are called {{ $labels.peer }}, {{ $value }} did "
+            "answer, and do no more (seen by {{ $labels.instance }}).",
+        ),
+        _Alert(
             "MaestroTestFailed",
             expr=f"increase({of('maestro_test_failures')}[{config.memory}]) > 0",
             severity="warning",
             summary="A Maestro test has failed.",
             description="Failures that peers reported to {{ $labels.instance }} in the last "
             f'{config.memory}: {{{{ printf "%.0f" $value }}}}.',
+        ),
+        _Alert(
+            "MaestroTestIncomplete",
+            expr=f"increase({incomplete}[{config.memory}]) > 0",
+            severity="warning",
+            summary="A Maestro test has ended without a word of all its peers.",
+            description="Tests that {{ $labels.instance }} saw end so in the last "
+            f'{config.memory}: {{{{ printf "%.0f" $value }}}}.',
+        ),
+        _Alert(
+            "MaestroTestStalled",
+            expr=f"""
+sum without (direction) ({rate}) == 0
+{running}
+{connected}""",
+            hold="5m",
+            severity="warning",
+            summary="A Maestro test runs, and nothing is exchanged.",
+            description="In the test that {{ $labels.instance }} watches, no message is sent or "
+            "received.",
         ),
         _Alert(
             "MaestroPeerAbnormalDisconnect",
@@ -179,11 +229,17 @@ abs({of("maestro_peer_clock_offset_seconds")})
         ),
         _Alert(
             "MaestroReceiverLag",
-            # Where nothing is received this is +Inf, which is right: it would never drain.
+            # Where nothing is received this is +Inf, which is right: it would never drain. The last
+            # lines leave out what an exporter that was restarted in the middle of a test cannot
+            # know, and tests without receivers.
             expr=f"""
 {BACKLOG} / ignoring (direction) {rate}{{{RECEIVED}}} > {config.drain_bad:g}
 {running}
-{connected}""",
+{connected}
+and on (job, instance) {of("maestro_peers", 'type="receiver"')} > 0
+unless on (job, instance)
+  {of("maestro_test_start_timestamp_seconds")}
+    - {of("process_start_time_seconds")} < {config.blind:g}""",
             hold="2m",
             severity="warning",
             summary="Maestro's receivers fall behind its senders.",
@@ -209,6 +265,16 @@ and on (job, instance) {rate}{{{SENT}}} > 0""",
             summary="A Maestro peer answers slowly.",
             description="{{ $labels.type }} {{ $labels.peer }} takes "
             "{{ $value | humanizeDuration }} to answer a PING of {{ $labels.instance }}.",
+        ),
+        _Alert(
+            "MaestroResultsLost",
+            expr=f"""
+increase({of("maestro_exporter_broker_sessions_lost_total")}[{config.memory}]) > 0
+or increase({of("maestro_exporter_results_dropped_total")}[{config.memory}]) > 0""",
+            severity="warning",
+            summary="Results of Maestro tests may not have been counted.",
+            description="The broker did not keep what was published while {{ $labels.instance }} "
+            "was away, or more came at once than could be taken in.",
         ),
     ]
     return [alert.rule(config.runbooks) for alert in alerts]

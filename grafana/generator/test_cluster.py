@@ -10,9 +10,11 @@ from grafana.generator.panels import (
     DOUBTFUL,
     GOOD,
     IDLE,
+    NEVER,
     RECEIVER,
     SENDER,
     Json,
+    alarming,
     fixed,
     from_query,
     graded,
@@ -26,11 +28,14 @@ from grafana.generator.panels import (
     words,
 )
 from grafana.generator.promql import (
+    CONNECTED,
     OF_TYPE,
     RECEIVED,
     SENT,
     TEST_PEERS,
     WORKERS,
+    message_rate,
+    missing_peers,
     of_exporter,
     of_peer,
 )
@@ -41,12 +46,8 @@ FAILED = 'result="failure"'
 _PEER = "{{type}} {{peer}}"
 _MESSAGES = "maestro_test_messages"
 _BACKLOG = f"sum({of_exporter(_MESSAGES, SENT)}) - sum({of_exporter(_MESSAGES, RECEIVED)})"
-_RATE_RECEIVED = f"sum(rate({of_exporter(_MESSAGES, RECEIVED)}[$__rate_interval]))"
-# Without messages there is no such time, and no division by zero.
-_DRAIN = f"clamp_min({_BACKLOG}, 0) / ({_RATE_RECEIVED} > 0)"
-#: So that $__rate_interval is 80 s: counts are polled and then scraped, and over less a rate shows
-#: more of how the two intervals interfere.
-RATE_STEP = "20s"
+_BACKLOG_LEFT = f"clamp_min({_BACKLOG}, 0)"
+_RATE_RECEIVED = f"sum({message_rate(RECEIVED)})"
 
 
 def make(config: Config) -> Json:
@@ -71,17 +72,16 @@ def make(config: Config) -> Json:
                 SENDER,
                 at_value=True,
             ),
-            board.annotation("Test failed", _happened("maestro_test_failures"), BAD),
-            board.annotation(
-                "Abnormal disconnect", _happened("maestro_peer_abnormal_disconnect"), DOUBTFUL
-            ),
+            board.annotation("Test failed", _happened("test_failure"), BAD),
+            board.annotation("Abnormal disconnect", _happened("abnormal_disconnect"), DOUBTFUL),
         ],
     )
 
 
-def _happened(counter: str) -> str:
-    """Tell while a counter has just grown; a restart of the exporter is no growth."""
-    return f"ceil(increase({of_exporter(counter)}[$__rate_interval])) > 0"
+def _happened(kind: str) -> str:
+    """Tell while a notification has just come; a restart of the exporter is none."""
+    counter = of_exporter("maestro_notifications_total", f'kind="{kind}"')
+    return f"ceil(increase({counter}[$__rate_interval])) > 0"
 
 
 def _in_range(counter: str, *matchers: str) -> str:
@@ -116,8 +116,8 @@ def _overview(config: Config) -> Row:
     )
     up = stat(
         "Peers that answer",
-        "Processes that have answered lately, by what they do. Compare with what the cluster "
-        "should have.",
+        "Processes that have answered lately, by what they do; other are workers of 1.5 that have "
+        "no role, as between tests. Compare with what the cluster should have.",
         now(
             f"sum by (type) ({of_exporter('maestro_peers', TEST_PEERS)})",
             "{{type}}",
@@ -128,17 +128,18 @@ def _overview(config: Config) -> Row:
     missing = stat(
         "Missing",
         "Peers that did answer and have fallen silent. One that has been silent for long "
-        "(--peer-forget) is forgotten, here too.",
-        now(f"sum({of_exporter('maestro_peer_up')} == bool 0)"),
+        "(--peer-forget) is forgotten, here too. Of processes that share a name, one that is gone "
+        "shows in their number beside, and as an alert.",
+        now(f"count({missing_peers()}) or sum({of_exporter('maestro_peer_up')} {CONNECTED}) * 0"),
         unit="none",
-        thresholds=steps((None, GOOD), (1, BAD)),
+        thresholds=alarming(1, BAD),
     )
     clocks = stat(
         "Clocks agree within",
-        "No clock of a peer differs by more from the exporter's: the largest offset, with its "
-        "error. Latencies of messages are of that accuracy. Below "
-        f"{config.clock_offset_good * 1000:g} ms it seldom matters.",
-        now(f"max(abs({offset}) + {error})"),
+        "No two clocks of peers differ by more, the errors of the estimates included. Latencies "
+        f"of messages are of that accuracy. Below {config.clock_offset_good * 1000:g} ms it seldom "
+        "matters.",
+        now(f"max({offset} + {error}) - min({offset} - {error})"),
         unit="s",
         thresholds=graded(config.clock_offset_good, config.clock_offset_bad),
     )
@@ -170,12 +171,12 @@ def _overview(config: Config) -> Row:
     drain = stat(
         "Time to drain",
         "How long the backlog would take to be received, at the present rate, were nothing sent "
-        f"any more. Above {config.drain_bad:g} s the receivers fall behind. Without a value, "
-        "nothing is being received.",
-        now(_DRAIN),
+        f"any more; never, where nothing is received. Above {config.drain_bad:g} s the receivers "
+        "fall behind. Without a value, there is neither a backlog nor anything received.",
+        now(f"{_BACKLOG_LEFT} / {_RATE_RECEIVED} >= 0"),
         unit="s",
-        thresholds=steps((None, GOOD), (config.drain_bad, BAD)),
-        min_step=RATE_STEP,
+        mappings=[NEVER],
+        thresholds=alarming(config.drain_bad, BAD),
     )
     finished = stat(
         "Tests finished",
@@ -198,9 +199,9 @@ def _overview(config: Config) -> Row:
         "Abnormal disconnects",
         "Peers whose connection broke without a goodbye, in the range shown, as the broker said "
         "for them. Only C peers have it say so: for others, look at Missing.",
-        now(_in_range("maestro_peer_abnormal_disconnect")),
+        now(_in_range("maestro_notifications_total", 'kind="abnormal_disconnect"')),
         unit="none",
-        thresholds=steps((None, GOOD), (1, DOUBTFUL)),
+        thresholds=alarming(1, DOUBTFUL),
     )
     return Row(
         "Overview",
@@ -287,8 +288,8 @@ def _timeline() -> Row:
                             "Peers",
                             "Which peers answered when. Red is a peer that has fallen silent; "
                             "after 15 minutes, or --peer-forget, its bar ends. A hole in all bars "
-                            "is Prometheus, or the exporter, that was away.",
-                            over_time(of_peer("maestro_peer_up"), _PEER),
+                            "is an outage of the broker, of the exporter or of Prometheus.",
+                            over_time(f"{of_peer('maestro_peer_up')} {CONNECTED}", _PEER),
                             mappings=words((0, "silent", BAD), (1, "answers", GOOD)),
                             no_value="no peer has answered",
                         ),
@@ -310,15 +311,11 @@ def _throughput(config: Config) -> Row:
         "Messages per second of all senders and of all receivers: the lines should lie on each "
         "other, and while they do not, the backlog grows or shrinks. Dashed: the average since "
         "the test began, as the peers report it.",
-        over_time(
-            f"sum by (direction) (rate({of_exporter(_MESSAGES)}[$__rate_interval]))",
-            "{{direction}}",
-        ),
+        over_time(f"sum by (direction) ({message_rate()})", "{{direction}}"),
         over_time(reported, "{{type}}s report"),
         unit="mps",
         fill=10,
         minimum=0,
-        min_step=RATE_STEP,
         overrides=[
             from_query("B", **dashed),
             named("sent", color=fixed(SENDER)),
@@ -340,25 +337,25 @@ def _throughput(config: Config) -> Row:
     drain = timeseries(
         "Time to drain",
         "The backlog, over the rate at which messages are received. It has a hole where none are.",
-        over_time(_DRAIN, "time to drain"),
+        over_time(f"{_BACKLOG_LEFT} / ({_RATE_RECEIVED} > 0)", "time to drain"),
         unit="s",
         fill=10,
         minimum=0,
-        min_step=RATE_STEP,
     )
     rates = timeseries(
         "Rate by peer",
         "Messages per second of each sender and receiver, now. One line apart from its fellows is "
         "a slow peer; one at 0 is stuck.",
-        # A process that goes takes its count out of its series. To rate() that would be a counter
-        # that began anew, and so a peak.
+        # Where processes share a series, one that goes takes its count out of it. To rate() that is
+        # a counter that began anew, and so a peak: better none for a while.
         over_time(
-            f"clamp_min(deriv({of_peer('maestro_message_count', WORKERS)}[$__rate_interval]), 0)",
+            f"rate({of_peer('maestro_message_count', WORKERS)}[$__rate_interval]) "
+            "unless on (job, instance, peer, type) "
+            f"changes({of_peer('maestro_peer_instances', WORKERS)}[$__rate_interval]) > 0",
             _PEER,
         ),
         unit="mps",
         minimum=0,
-        min_step=RATE_STEP,
         legend_right=True,
     )
     latencies = timeseries(
@@ -476,7 +473,6 @@ def _peer_table(config: Config) -> Json:
             "Rate": value("maestro_rate"),
             "Messages": value("maestro_message_count"),
             "Connections": value("maestro_connection_count"),
-            "Latency": value("maestro_peer_latency_seconds"),
             "Processes": value("maestro_peer_instances"),
         },
         labels={"type": "Type", "peer": "Peer"},
@@ -503,7 +499,8 @@ def _peer_table(config: Config) -> Json:
                 offset,
                 custom__cellOptions=colored,
                 thresholds=steps(
-                    (None, BAD),
+                    (None, IDLE),
+                    (-1e9, BAD),
                     (-config.clock_offset_bad, DOUBTFUL),
                     (-config.clock_offset_good, GOOD),
                     (config.clock_offset_good, DOUBTFUL),
@@ -515,7 +512,6 @@ def _peer_table(config: Config) -> Json:
             named("Rate", unit="mps"),
             named("Messages", unit="short"),
             named("Connections", unit="none"),
-            named("Latency", unit="s"),
             named("Processes", unit="none"),
         ],
     )
@@ -559,13 +555,13 @@ def _exporter() -> Row:
         unit="mps",
         minimum=0,
         legend_right=True,
-        min_step=RATE_STEP,
     )
     losses = timeseries(
         "Not counted",
         "What came and was not taken in, by reason; results of tests that were dropped; times that "
-        "the broker had not kept what it was asked to; what it dropped, to any of its clients. All "
-        "should be at 0, but for `retained`: that is old news, and no loss.",
+        "the broker had not kept what it was asked to; what it dropped, to any of its clients; "
+        "answers of peers beyond --max-peers. All should be at 0, but for `retained`: that is old "
+        "news, and no loss.",
         over_time(
             f"sum by (reason) ({grown('maestro_exporter_notes_rejected_total')})", "{{reason}}"
         ),
@@ -574,6 +570,7 @@ def _exporter() -> Row:
         over_time(
             f"sum({grown('maestro_broker_dropped_messages_total')})", "dropped by the broker"
         ),
+        over_time(f"sum({grown('maestro_exporter_peers_rejected_total')})", "peers rejected"),
         unit="short",
         minimum=0,
         legend_right=True,
@@ -586,7 +583,6 @@ def _exporter() -> Row:
         over_time(f"sum({per_second('maestro_exporter_broker_sent_bytes_total')})", "sent"),
         unit="Bps",
         minimum=0,
-        min_step=RATE_STEP,
     )
     connection = timeseries(
         "Trouble with the broker",

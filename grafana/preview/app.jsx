@@ -24,7 +24,7 @@ function place({ x, y, w, h }) {
 function Panel({ panel, marks }) {
   const [results, setResults] = useState(null);
   useEffect(() => {
-    Promise.all(panel.targets.map(async (target) => ({ target, series: await ask(target, panel) })))
+    Promise.all(panel.targets.map(async (target) => ({ target, series: await ask(target) })))
       .then(setResults)
       .catch((error) => console.error(panel.title, error));
   }, [panel]);

@@ -54,7 +54,7 @@ function framesOf(panel, results, theme) {
       const times = [];
       const values = [];
       for (const [time, value] of points) {
-        if (times.length && time * 1000 - times.at(-1) > stepOf(panel) * 1500) {
+        if (times.length && time * 1000 - times.at(-1) > stepOf(target) * 1500) {
           times.push(times.at(-1) + 1000);
           values.push(null);
         }
@@ -149,7 +149,7 @@ export function States({ panel, results, theme, width, height, marks }) {
   const left = 20 + 7 * Math.max(...series.map(({ name }) => name.length));
   const tall = (height - 20) / series.length;
   const x = (time) => left + ((time - from) / (to - from)) * (width - left - 8);
-  const step = stepOf(panel);
+  const step = stepOf(panel.targets[0]);
   const text = { fill: theme.colors.text.secondary, fontSize: 12 };
   const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1].map((share) => from + share * (to - from));
   return (
@@ -221,8 +221,7 @@ standardTransformersRegistry.setInit(() =>
 export function Rows({ panel, results, theme, width, height }) {
   const [table, setTable] = useState(null);
   useEffect(() => {
-    const frames = results.filter(({ series }) => series.length).map(tableOf);
-    const joined = transformDataFrame(panel.transformations, frames).subscribe(([frame]) => setTable(frame));
+    const joined = transformDataFrame(panel.transformations, results.map(tableOf)).subscribe(([frame]) => setTable(frame));
     return () => joined.unsubscribe();
   }, [panel, results]);
   if (!table) return null;

@@ -15,16 +15,16 @@ function seconds(duration) {
   return duration ? Number(duration.slice(0, -1)) * { s: 1, m: 60, h: 3600 }[duration.at(-1)] : SCRAPE;
 }
 
-/** Gives the time between two points of a panel. */
-export function stepOf(panel) {
-  return Math.max(Math.ceil((to - from) / POINTS / 5) * 5, seconds(panel.interval));
+/** Gives the time between two points of a query. */
+export function stepOf({ interval }) {
+  return Math.max(Math.ceil((to - from) / POINTS / 5) * 5, seconds(interval));
 }
 
-function expand(expr, panel) {
-  const least = seconds(panel.interval);
+function expand(expr, target) {
+  const least = seconds(target.interval);
   const values = {
-    $__rate_interval: `${Math.max(stepOf(panel) + least, 4 * least)}s`,
-    $__interval: `${stepOf(panel)}s`,
+    $__rate_interval: `${Math.max(stepOf(target) + least, 4 * least)}s`,
+    $__interval: `${stepOf(target)}s`,
     $__range: `${to - from}s`,
   };
   for (const name of ['job', 'instance', 'type', 'peer']) {
@@ -45,11 +45,11 @@ function number(text) {
 }
 
 /** Gives the series of a target: their labels, and points [time, value]. */
-export async function ask(target, panel) {
-  const query = expand(target.expr, panel);
+export async function ask(target) {
+  const query = expand(target.expr, target);
   const found = target.instant
     ? await get('query', { query, time: to })
-    : await get('query_range', { query, start: from, end: to, step: stepOf(panel) });
+    : await get('query_range', { query, start: from, end: to, step: stepOf(target) });
   return found.map(({ metric, value, values }) => ({
     labels: metric,
     points: (values ?? [value]).map(([time, text]) => [time, number(text)]),
@@ -60,13 +60,13 @@ export async function ask(target, panel) {
 export async function marks(annotations) {
   const found = [];
   for (const each of annotations.filter((one) => one.expr)) {
-    const panel = { interval: each.step };
-    for (const { points } of await ask({ expr: each.expr }, panel)) {
+    const target = { expr: each.expr, interval: each.step };
+    for (const { points } of await ask(target)) {
       let last = -Infinity;
       for (const [time, value] of points) {
         const at = each.useValueForTime ? value / 1000 : time;
         // Points that follow each other are one event.
-        const begins = each.useValueForTime ? at !== last : time - last > stepOf(panel) * 1.5;
+        const begins = each.useValueForTime ? at !== last : time - last > stepOf(target) * 1.5;
         if (begins && at >= from && at <= to) found.push({ at, color: each.iconColor, name: each.name });
         last = each.useValueForTime ? at : time;
       }

@@ -1,9 +1,10 @@
 """What boards and rules ask, asked of a real Prometheus that watched a cluster in its troubles.
 
-The cluster has two tests: one that succeeds, and one in which a receiver dies, a C peer loses its
-connection, a sender is stuck and another reports a failure. Clocks are wrong, a peer is slow, the
-broker goes and comes back, the exporter starts again and again, and in the end is gone. All waiting
-is for what Prometheus has seen of that.
+The cluster has two tests: one that hangs at first, and then succeeds; and one in which a receiver
+dies, a C peer loses its connection, a sender is stuck and another reports a failure. A clock is
+wrong, a peer is slow, of two workers with one name one dies, the broker goes and comes back, the
+exporter starts again and again, and in the end is gone. On another broker, a test loses its only
+peer. All waiting is for what Prometheus has seen of that.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +35,6 @@ from tests.e2e.clusters import CPeer, page, simulated
 from tests.grafana import promql
 from tests.grafana.boards import (
     BOARDS,
-    RULES,
     Json,
     alerts,
     asked,
@@ -145,31 +146,53 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Let all happen; then only Prometheus is left."""
     with ExitStack() as stack:
         broker = stack.enter_context(Mosquitto(extra=["sys_interval 1"]))
-        options = (f"--maestro-url={broker.url}", "--interval=300ms", "--peer-expiry=1500ms")
-        exporter = Exporter(*options)
+        times = ("--interval=300ms", "--peer-expiry=1500ms")
+        exporter = Exporter(f"--maestro-url={broker.url}", *times)
         other_broker = stack.enter_context(Mosquitto())
-        other = stack.enter_context(Exporter(f"--maestro-url={other_broker.url}"))
+        other = stack.enter_context(Exporter(f"--maestro-url={other_broker.url}", *times))
         began = time.time()
         prometheus = stack.enter_context(
             Prometheus(
                 [exporter.address, other.address],
                 f"{SCRAPE_SECONDS * 1000:g}ms",
-                rule_files=[RULES],
+                rule_files=[_rules(tmp_path_factory.mktemp("rules"))],
                 job_name="maestro",
             )
         )
         lab = Lab(prometheus, exporter, began)
         with exporter:
             lab.wait(lab.of("maestro_up"), 1, "the exporter")
-            _two_tests(lab, broker)
+            with _test_without_an_end(other_broker):
+                _two_tests(lab, broker)
             _outage_of_the_broker(lab, broker)
             _restarts(lab)
         lab.over = lab.wait(lab.noticed("ExporterDown"), 1, "the exporter to be missed")
         yield lab
+
+
+def _rules(folder: Path) -> Path:
+    """Give the rules, but that a test may begin soon after the exporter."""
+    from grafana.generator.config import Config
+    from grafana.generator.rules import as_text
+
+    path = folder / "maestro.rules.yml"
+    path.write_text(as_text(Config(blind=0)), "utf-8")
+    return path
+
+
+@contextmanager
+def _test_without_an_end(broker: Mosquitto) -> Iterator[None]:
+    """Let a test begin whose only peer dies."""
+    peer = Peer(Generation.V1_5, Role.INSPECTOR, "alone")
+    with simulated(broker, peer) as cluster:
+        _say(cluster, TestStarted, [peer])
+        wait_for(lambda: cluster.status().answers > 4, "it to be seen")
+        cluster.kill(peer)
+        yield
 
 
 def _two_tests(lab: Lab, broker: Mosquitto) -> None:
@@ -179,14 +202,16 @@ def _two_tests(lab: Lab, broker: Mosquitto) -> None:
         Peer(Generation.V1_5, Role.AGENT, "wrong", clock_skew_seconds=WRONG_BY_SECONDS),
         Peer(Generation.V1_5, Role.AGENT, "slow", delay_seconds=SLOW_BY_SECONDS),
     ]
-    peers = [*senders, *receivers, inspector, *agents]
+    spare = [Peer(Generation.V1_5, Role.OTHER, "spare") for _ in range(2)]  # of one name
+    peers = [*senders, *receivers, inspector, *agents, *spare]
     c_peer = CPeer("receiver@c")
     with simulated(broker, *peers) as cluster, c_peer.living_on(broker):
         lab.wait(f"sum({lab.of('maestro_peers')})", len(peers) + 1, "all peers")
 
-        # The first: all is well, but for a sender that is stuck.
+        # The first: all is well after a while, but for a sender that is stuck.
         members = [*senders, *receivers, inspector]
         _begin(lab, cluster, members)
+        lab.wait(lab.noticed("TestStalled"), 1, "a test that hangs")
         for peer in (*senders[:2], *receivers):
             _work(cluster, peer, 100)
         lab.wait(f"{lab.of('maestro_test_messages', _SENT)} > bool 0", 1, "messages")
@@ -202,13 +227,14 @@ def _two_tests(lab: Lab, broker: Mosquitto) -> None:
         _work(cluster, receivers[1], 20, still=True)
         lab.wait(f"count({lab.of('maestro_rate')} > 0)", 4, "all at work to have been polled")
         cluster.kill(receivers[1])
+        cluster.kill(spare[1])
         c_peer.vanish()
         lab.wait(f"sum({lab.of('maestro_peer_up')} == bool 0)", 2, "two peers to be missed")
         lab.wait(lab.of("maestro_peer_abnormal_disconnect"), 1, "the will of the C peer")
         received = lab.of("maestro_test_messages", 'direction="received"')
         lab.wait(f"rate({received}[{RATE_SECONDS}s]) < bool 100", 1, "a steady pace")
-        trouble = "ReceiverLag|WorkerStalled|PeerMissing|PeerClockSkew|PeerSlow"
-        lab.troubled = lab.wait(lab.noticed(trouble), 6, "an alert for each trouble")
+        trouble = "ReceiverLag|WorkerStalled|PeerMissing|ProcessMissing|PeerClockSkew|PeerSlow"
+        lab.troubled = lab.wait(lab.noticed(trouble), 7, "an alert for each trouble")
         lab.pages.append(page(lab.exporter))
         lab.sent = sum(_finish(cluster, senders[:2]))
         lab.received = sum(_finish(cluster, receivers))
@@ -217,7 +243,9 @@ def _two_tests(lab: Lab, broker: Mosquitto) -> None:
         _say(cluster, TestFailure, senders[:1])
         _say(cluster, TestSuccess, [*senders[1:], receivers[0], inspector])
         failures = lab.of("maestro_tests_finished_total", 'result="failure"')
-        lab.done = lab.wait(failures, 1, "failure")
+        lab.wait(failures, 1, "failure")
+        incomplete = 'sum(maestro_tests_finished_total{result="incomplete"})'
+        lab.done = lab.wait(incomplete, 1, "a test without an end on the other broker")
         lab.pages.append(page(lab.exporter))
 
 
@@ -320,7 +348,7 @@ def test_every_variable_has_values(lab: Lab, name: str) -> None:
     assert lab.instance in found["instance"]
     assert len(found["instance"]) == 2
     if "type" in found:
-        assert found["type"] == {"sender", "receiver", "inspector", "agent"}
+        assert found["type"] == {"sender", "receiver", "inspector", "agent", "other"}
         assert {"receiver@c", "worker@sender-0", "worker@receiver-1", "agent@slow"} < found["peer"]
 
 
@@ -328,16 +356,22 @@ def test_what_happened_is_marked(lab: Lab) -> None:
     """Both tests are marked at their begin, the failure and the broken connection once each."""
     found = {each["name"]: lab.over_time(each["expr"]) for each in marks(load(BOARDS[0]))}
 
-    (series,) = found["Test started"]
+    assert len(found["Test started"]) == 2  # the other exporter has one, too
+    (series,) = _of(found["Test started"], lab)
     began = sorted({float(value) / 1000 for _, value in series["values"]})
     assert len(began) == len(lab.starts)
     for moment, (before, after) in zip(began, lab.starts, strict=True):
         assert before - 0.1 <= moment <= after
     for name in ("Test failed", "Abnormal disconnect"):
         (series,) = found[name]
-        assert series["metric"]["instance"] == lab.instance
+        assert _of(found[name], lab) == [series]
         times = [moment for moment, _ in series["values"]]
         assert times[-1] - times[0] <= RATE_SECONDS + 1  # one mark, and not one for each scrape
+
+
+def _of(found: list[Any], lab: Lab) -> list[Any]:
+    """Give the series that are about the exporter of the cluster."""
+    return [each for each in found if each["metric"]["instance"] == lab.instance]
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -357,7 +391,13 @@ def test_overview_in_trouble(lab: Lab) -> None:
 
     assert figure("Broker") == {"": 1}
     assert figure("Test") == {"": 1}
-    assert figure("Peers that answer") == {"agent": 2, "inspector": 1, "receiver": 1, "sender": 3}
+    assert figure("Peers that answer") == {
+        "agent": 2,
+        "inspector": 1,
+        "other": 1,
+        "receiver": 1,
+        "sender": 3,
+    }
     assert figure("Missing") == {"": 2}
     assert figure("Clocks agree within")[""] >= WRONG_BY_SECONDS
     assert figure("Slowest answer")[""] >= SLOW_BY_SECONDS
@@ -395,7 +435,7 @@ def test_table_of_peers(lab: Lab) -> None:
 
     up = column("Up")
     assert {peer for peer, value in up.items() if not value} == {"worker@receiver-1", "receiver@c"}
-    assert len(up) == 9
+    assert len(up) == 10
     alive = {peer for peer, value in up.items() if value}
     for name in ("Last reply", "Rate", "Messages", "Connections", "Processes", "Round trip"):
         assert set(column(name)) == alive, name
@@ -405,7 +445,7 @@ def test_table_of_peers(lab: Lab) -> None:
     assert column("Connections")["worker@sender-0"] == CONNECTIONS
     assert column("Messages")["worker@sender-2"] == 0
     assert 0 < column("Rate")["worker@receiver-0"] < column("Rate")["worker@sender-0"]
-    assert column("Latency")["worker@receiver-0"] >= 0
+    assert column("Processes")["worker@spare"] == 1
 
 
 def test_rates(lab: Lab) -> None:
@@ -432,11 +472,12 @@ def test_table_of_brokers(lab: Lab) -> None:
     for name in ("Exporter", "Broker"):
         assert seen[name] == {True: 1, False: 1}
     assert seen["Test"] == {True: 0, False: 0}
-    assert seen["Peers"] == {True: 7, False: 0}
-    assert seen["Missing"] == {True: 2}
-    assert (seen["Sent"], seen["Received"]) == ({True: lab.sent}, {True: lab.received})
-    assert seen["Backlog"] == {True: lab.sent - lab.received}
-    assert seen["Finished"] == {True: 2, False: 0}
+    assert seen["Peers"] == {True: 8, False: 0}
+    assert seen["Missing"] == {True: 2, False: 1}
+    assert seen["Sent"] == {True: lab.sent, False: 0}
+    assert seen["Received"] == {True: lab.received, False: 0}
+    assert seen["Backlog"] == {True: lab.sent - lab.received, False: 0}
+    assert seen["Finished"] == {True: 2, False: 1}
     assert seen["Failed"] == {True: 1, False: 0}
 
 
@@ -476,6 +517,7 @@ def test_alerts_name_the_right_peers(lab: Lab) -> None:
         return {dict(labels)["peer"] for _, labels in lab.at(expr, lab.troubled)}
 
     assert peers("MaestroPeerMissing") == {"worker@receiver-1", "receiver@c"}
+    assert peers("MaestroProcessMissing") == {"worker@spare"}
     assert peers("MaestroPeerClockSkew") == {"agent@wrong"}
     assert peers("MaestroWorkerStalled") == {"worker@sender-2"}
     assert peers("MaestroPeerSlow") == {"agent@slow"}
@@ -493,7 +535,7 @@ def _check_names(lab: Lab, exprs: list[str]) -> None:
             known.setdefault(name, {"job", "instance"}).update(dict(labels))
     for rule in rules():
         if "record" in rule:
-            known[rule["record"]] = {"job", "instance", "direction"}
+            known[rule["record"]] = {"job", "instance", "direction", "peer"}
     for expr in exprs:
         selectors = promql.selectors(expr)
         for selector in selectors:

@@ -107,7 +107,12 @@ def r8(board: Json) -> Iterator[str]:
 
 
 def r9(board: Json) -> Iterator[str]:
-    """Rates are over a range that Grafana fits to the scrape interval."""
+    """Rates are over a range that Grafana fits to the intervals of polling and scraping."""
+    for panel in panels(board):
+        for target in panel["targets"]:
+            polled = "$__rate_interval" in target["expr"]
+            if target.get("interval") != ("20s" if polled else None):
+                yield f"{panel['title']}: min step {target.get('interval')}"
     for where, expr in asked(board):
         for selector in _selectors(expr):
             rate = selector.function in ("rate", "irate", "deriv")
@@ -231,6 +236,9 @@ def r18(board: Json) -> Iterator[str]:
             yield f"{title}: {options['tooltip']}"
         if config["defaults"]["custom"]["spanNulls"] is not False:
             yield f"{title}: holes are bridged"
+        many = any("{{peer}}" in each["legendFormat"] for each in panel["targets"])
+        if many and options["legend"]["placement"] == "bottom" and panel["gridPos"]["h"] < 11:
+            yield f"{title}: its table has no room for peers"
         for target in panel["targets"]:
             fixed = {"sent": "blue", "received": "green"}
             if target["legendFormat"] == "{{direction}}":

@@ -139,7 +139,7 @@ def with_needs(rule: str, *others: Any) -> Any:
 
 
 @EACH_BOARD
-@pytest.mark.parametrize("rule", map(with_needs, RULES))
+@pytest.mark.parametrize("rule", [with_needs(rule) for rule in RULES])
 def test_board_keeps_the_rule(rule: str, name: str) -> None:
     """Nothing in a board breaks a rule."""
     assert list(RULES[rule](load(name))) == []
@@ -180,7 +180,9 @@ FAULTS: list[tuple[str, Callable[[Json], Any]]] = [
     ("R8", lambda board: ask(board, "maestro_up")),
     ("R8", lambda board: ask(board, 'maestro_up{job="maestro", instance=~"$instance"}')),
     ("R9", lambda board: ask(board, f"rate(maestro_exporter_rounds_total{{{CHOSEN}}}[5m])")),
+    ("R9", lambda board: first(board, "timeseries")["targets"][0].pop("interval")),
     ("R10", lambda board: ask(board, f"maestro_exporter_rounds_total{{{CHOSEN}}}")),
+    ("R9", lambda board: first(board, "timeseries")["targets"][0].pop("interval")),
     ("R10", lambda board: ask(board, f"sum(maestro_test_success{{{CHOSEN}}})")),
     ("R11", lambda board: board.update(editable=True)),
     ("R12", lambda board: board.update(__inputs=[])),
@@ -217,9 +219,13 @@ FAULTS: list[tuple[str, Callable[[Json], Any]]] = [
     ),
     ("R18", lambda board: first(board, "timeseries")["fieldConfig"]["overrides"].clear()),
     (
+        "R18",
+        lambda board: [each["gridPos"].update(h=8) for each in panels(board)],
+    ),
+    (
         "R19",
         lambda board: board["annotations"]["list"][2].update(
-            expr=f"changes(maestro_test_failures{{{CHOSEN}}}[$__rate_interval])"
+            expr=f"changes(maestro_test_failures{{{CHOSEN}}}[$__rate_interval]) > 0"
         ),
     ),
     ("R20", lambda board: board.update(schemaVersion=16)),
