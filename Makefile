@@ -104,9 +104,11 @@ programs:
 	$(call stage,5,programs: mosquitto prometheus alertmanager)
 	@tools/debian-packages
 
+# Most tests wait for something. Two at a time take half as long, also on a single core; those of one
+# file stay together, since they share what they have started.
 suite:
 	$(call stage,6,tests: pytest from the working tree)
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 wheel:
 	$(call stage,7,packaging: pytest, end to end, against the installed wheel, without tests marked source or long)

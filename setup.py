@@ -102,6 +102,7 @@ setup(
             "prometheus-client>=0.26",
             "promql-parser",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "treq",
             "twine",

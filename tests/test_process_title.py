@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,12 +41,15 @@ class ProcessTitleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.titles: list[str] = []
         self.names: list[str] = []
-        self.patch(sys, "modules", dict(sys.modules))
-        sys.modules["setproctitle"] = SimpleNamespace(  # type: ignore[assignment]
+        library = SimpleNamespace(
             setproctitle=self.titles.append,
             getthreadtitle=lambda: "maestro-exporte",
             setthreadtitle=self.names.append,
         )
+        # In place: whoever runs the tests may have imported the real one.
+        modules = patch.dict(sys.modules, {"setproctitle": library})
+        modules.start()
+        self.addCleanup(modules.stop)
 
     def run_with(self, *arguments: str) -> None:
         """Hide what is to be hidden of a command line."""
