@@ -60,7 +60,7 @@ def make(config: Config) -> Json:
         [
             _overview(config),
             _timeline(),
-            _throughput(config),
+            _throughput(),
             _peers(config),
             _exporter(),
         ],
@@ -158,6 +158,17 @@ def _overview(config: Config) -> Row:
         f"sum({of_exporter(_MESSAGES, RECEIVED)})",
         RECEIVER,
     )
+    rate = stat(
+        "Rate",
+        "Messages per second of all senders and of all receivers, now.",
+        now(f"sum by (direction) ({message_rate()})", "{{direction}}"),
+        unit="mps",
+        text="value_and_name",
+        overrides=[
+            named("sent", thresholds=steps((None, SENDER))),
+            named("received", thresholds=steps((None, RECEIVER))),
+        ],
+    )
     backlog = stat(
         "Backlog",
         "Messages of the current or last test that were sent and not received: what the broker "
@@ -207,17 +218,8 @@ def _overview(config: Config) -> Row:
         "Overview",
         [
             Line(4, [(4, broker), (3, test), (8, up), (3, missing), (3, clocks), (3, slowest)]),
-            Line(
-                4,
-                [
-                    (4, sent),
-                    (4, received),
-                    (4, backlog),
-                    (3, drain),
-                    (6, finished),
-                    (3, disconnects),
-                ],
-            ),
+            Line(4, [(4, sent), (4, received), (7, rate), (5, backlog), (4, drain)]),
+            Line(3, [(16, finished), (8, disconnects)]),
         ],
     )
 
@@ -303,7 +305,7 @@ def _timeline() -> Row:
 # ---------------------------------------------------------------- throughput
 
 
-def _throughput(config: Config) -> Row:
+def _throughput() -> Row:
     reported = f"sum by (type) ({of_exporter('maestro_rate', WORKERS)})"
     dashed = {"custom__lineStyle": {"dash": [4, 6], "fill": "dash"}, "custom__fillOpacity": 0}
     combined = timeseries(
@@ -404,7 +406,7 @@ def _peers(config: Config) -> Row:
         "Round trip, quantiles",
         "Of all answers to PINGs, by the peers of the chosen types: half were faster than p50, one "
         "in a hundred was slower than p99. As exact as the buckets of the histogram, whose bounds "
-        "lie a factor of about two apart.",
+        "lie a factor of 2 or 2.5 apart.",
         *(
             over_time(f"histogram_quantile({share}, {buckets}) >= 0", f"p{round(share * 100)}")
             for share in (0.5, 0.9, 0.99)
@@ -619,8 +621,9 @@ def _exporter() -> Row:
     return Row(
         "Exporter",
         [
-            Line(8, [(8, rounds), (8, notes), (8, losses)]),
-            Line(8, [(8, load), (8, connection), (8, stages)]),
+            Line(8, [(12, rounds), (12, load)]),
+            Line(8, [(12, notes), (12, losses)]),
+            Line(8, [(12, connection), (12, stages)]),
             Line(8, [(8, scrape), (8, cpu), (8, memory)]),
         ],
         folded=True,

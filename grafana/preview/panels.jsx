@@ -38,11 +38,22 @@ function configOf(panel, name, ref) {
   return { ...config, links: undefined };
 }
 
+function rangeOf({ type, values }) {
+  if (type !== FieldType.number) return undefined;
+  const numbers = values.filter((value) => value !== null);
+  const [min, max] = [Math.min(...numbers), Math.max(...numbers)];
+  return { min, max, delta: max - min };
+}
+
 function finish(frame, theme, index, name) {
   frame.fields.forEach((field) => {
     field.display = getDisplayProcessor({ field, theme });
     field.getLinks = () => [];
-    field.state = { seriesIndex: index, displayName: field.type === FieldType.time ? 'Time' : (name ?? field.name) };
+    field.state = {
+      seriesIndex: index,
+      displayName: field.type === FieldType.time ? 'Time' : (name ?? field.name),
+      range: rangeOf(field),
+    };
   });
   return frame;
 }
@@ -105,7 +116,7 @@ export function Stat({ panel, results, theme, width, height }) {
 
 export function Lines({ panel, results, theme, width, height, marks }) {
   const frames = framesOf(panel, results, theme);
-  if (!frames.length) return <Empty theme={theme} height={height} text="No data" />;
+  if (!frames.length) return <Empty theme={theme} height={height} text={panel.fieldConfig.defaults.noValue ?? 'No data'} />;
   return (
     <TimeSeries
       frames={frames}

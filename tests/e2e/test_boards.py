@@ -450,8 +450,9 @@ def test_table_of_peers(lab: Lab) -> None:
 
 def test_rates(lab: Lab) -> None:
     """In the second test senders send more than receivers receive, and a stuck sender nothing."""
-    rates = lab.figure("Sent against received", lab.troubled)
-    assert rates["sent"] > rates["received"] > 0
+    for panel in ("Rate", "Sent against received"):
+        rates = lab.figure(panel, lab.troubled)
+        assert rates["sent"] > rates["received"] > 0
     by_peer = lab.figure("Rate by peer", lab.troubled)
     assert by_peer["worker@sender-2 sender"] == 0
     assert by_peer["worker@sender-0 sender"] > 0
