@@ -131,15 +131,22 @@ class Patient:
         return http_get(f"{self.exporter.url}/-/healthy").status == 200
 
     def wait_ill(self, stage: str, seconds: float = ENDS) -> None:
-        """Wait until it says that a stage is ill, on its page of health; others are not."""
+        """Wait until it says that a stage is ill, on its page of health; others are not.
+
+        What is well again sooner than can be seen was started anew, and that is counted.
+        """
+        before = self._restarts()[stage]
         diagnosis = f"maestro-exporter is not healthy: stopped working: {stage}.\n".encode()
 
         def says_so() -> bool:
             answer = http_get(f"{self.exporter.url}/-/healthy")
             assert answer.status == 200 or answer.body == diagnosis, answer
-            return answer.status == 503
+            return answer.status == 503 or self._restarts()[stage] > before
 
         wait_for(says_so, f"{stage} to be ill", seconds)
+
+    def _restarts(self, samples: Samples | None = None) -> dict[str, float]:
+        return by(samples or self.page(), "stage", "maestro_exporter_stage_restarts_total")
 
     def wait_well(self, **restarts: int) -> None:
         """Wait until it is healthy; it must have started stages anew as often as that."""
@@ -149,7 +156,7 @@ class Patient:
             lambda samples: set(by(samples, "stage", "maestro_exporter_stage_up").values()) == {1},
             "all stages",
         )
-        assert by(samples, "stage", "maestro_exporter_stage_restarts_total") == {
+        assert self._restarts(samples) == {
             **dict.fromkeys(STAGES, 0),
             **restarts,
         }
