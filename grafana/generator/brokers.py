@@ -7,10 +7,13 @@ from grafana.generator.board import Line, Row
 from grafana.generator.config import Config
 from grafana.generator.panels import (
     BAD,
+    CONNECTION,
     GOOD,
     IDLE,
-    SENDER,
+    RUNNING,
+    WHILE_RUNNING,
     Json,
+    colored,
     graded,
     named,
     over_time,
@@ -20,9 +23,11 @@ from grafana.generator.panels import (
     words,
 )
 from grafana.generator.promql import (
-    CONNECTED,
+    MESSAGES,
+    RATE_INTERVAL,
     RECEIVED,
     SENT,
+    connected,
     message_rate,
     missing_peers,
     of_exporter,
@@ -30,11 +35,8 @@ from grafana.generator.promql import (
 
 UID = "maestro-brokers"
 
-_MESSAGES = "maestro_test_messages"
 # Whatever else a site adds to its targets stays in the result, and so in the table.
-_BACKLOG = (
-    f"{of_exporter(_MESSAGES, SENT)} - ignoring(direction) {of_exporter(_MESSAGES, RECEIVED)}"
-)
+_BACKLOG = f"{of_exporter(MESSAGES, SENT)} - ignoring(direction) {of_exporter(MESSAGES, RECEIVED)}"
 _TO_CLUSTER = {
     "title": "The cluster of this broker",
     "url": f"/d/{test_cluster.UID}?${{datasource:queryparam}}&var-job=${{__data.fields.Job}}"
@@ -44,6 +46,32 @@ _TO_CLUSTER = {
 
 def make(config: Config) -> Json:
     """Give the board."""
+    connection = states(
+        "Connection to the broker",
+        "When each exporter was connected to its broker.",
+        over_time(of_exporter("maestro_up"), "{{instance}}"),
+        mappings=CONNECTION,
+    )
+    tests = states(
+        "Tests",
+        "When a test ran on which broker.",
+        over_time(of_exporter("maestro_test_running"), "{{instance}}"),
+        mappings=WHILE_RUNNING,
+    )
+    received = timeseries(
+        "Received",
+        "Messages per second that all receivers of a cluster get.",
+        over_time(message_rate(of_exporter, RATE_INTERVAL, RECEIVED), "{{instance}}"),
+        unit="mps",
+        minimum=0,
+    )
+    backlog = timeseries(
+        "Backlog",
+        "Messages that were sent and not received, of the current or last test of a cluster.",
+        over_time(_BACKLOG, "{{instance}}"),
+        unit="short",
+        minimum=0,
+    )
     return board.make(
         UID,
         "Maestro / Brokers",
@@ -53,62 +81,8 @@ def make(config: Config) -> Json:
             Row(
                 "Over time",
                 [
-                    Line(
-                        6,
-                        [
-                            (
-                                12,
-                                states(
-                                    "Connection to the broker",
-                                    "When each exporter was connected to its broker.",
-                                    over_time(of_exporter("maestro_up"), "{{instance}}"),
-                                    mappings=words(
-                                        (0, "disconnected", BAD), (1, "connected", GOOD)
-                                    ),
-                                ),
-                            ),
-                            (
-                                12,
-                                states(
-                                    "Tests",
-                                    "When a test ran on which broker.",
-                                    over_time(of_exporter("maestro_test_running"), "{{instance}}"),
-                                    mappings=words(
-                                        (0, "idle", "transparent"), (1, "running", SENDER)
-                                    ),
-                                ),
-                            ),
-                        ],
-                    ),
-                    Line(
-                        9,
-                        [
-                            (
-                                12,
-                                timeseries(
-                                    "Received",
-                                    "Messages per second that all receivers of a cluster get.",
-                                    over_time(
-                                        message_rate(RECEIVED),
-                                        "{{instance}}",
-                                    ),
-                                    unit="mps",
-                                    minimum=0,
-                                ),
-                            ),
-                            (
-                                12,
-                                timeseries(
-                                    "Backlog",
-                                    "Messages that were sent and not received, of the current or "
-                                    "last test of a cluster.",
-                                    over_time(_BACKLOG, "{{instance}}"),
-                                    unit="short",
-                                    minimum=0,
-                                ),
-                            ),
-                        ],
-                    ),
+                    Line(6, [(12, connection), (12, tests)]),
+                    Line(9, [(12, received), (12, backlog)]),
                 ],
             ),
         ],
@@ -126,7 +100,6 @@ def _table(config: Config) -> Json:
     def raw(name: str) -> str:
         return f"max without (__name__) ({of_exporter(name)})"  # the name would keep rows apart
 
-    text = {"type": "color-text"}
     bad_if_any = steps((None, IDLE), (1, BAD))
     return panels.table(
         "Brokers",
@@ -137,13 +110,13 @@ def _table(config: Config) -> Json:
             "Exporter": raw("up"),
             "Broker": raw("maestro_up"),
             "Peers": f"sum without (type) ({of_exporter('maestro_peers')})",
-            "Missing": f"count without (peer, type) ({missing_peers()})"
-            f" or sum without (peer, type) ({up} {CONNECTED}) * 0",
+            "Missing": f"count without (peer, type) ({missing_peers(of_exporter)})"
+            f" or sum without (peer, type) ({up} {connected(of_exporter)}) * 0",
             "Clocks within": f"max without (peer, type) ({offset} + {error})"
             f" - min without (peer, type) ({offset} - {error})",
             "Test": raw("maestro_test_running"),
-            "Sent": f"sum without (direction) ({of_exporter(_MESSAGES, SENT)})",
-            "Received": f"sum without (direction) ({of_exporter(_MESSAGES, RECEIVED)})",
+            "Sent": f"sum without (direction) ({of_exporter(MESSAGES, SENT)})",
+            "Received": f"sum without (direction) ({of_exporter(MESSAGES, RECEIVED)})",
             "Backlog": _BACKLOG,
             "Finished": f"sum without (result) ({happened('maestro_tests_finished_total')})",
             "Failed": "sum without (result) ("
@@ -153,36 +126,32 @@ def _table(config: Config) -> Json:
         sort_by="Instance",
         overrides=[
             named("Instance", custom__minWidth=180, links=[_TO_CLUSTER]),
-            named(
+            colored(
                 "Exporter",
-                custom__cellOptions=text,
                 mappings=words((0, "down", BAD), (1, "up", GOOD)),
                 unit="none",
             ),
-            named(
+            colored(
                 "Broker",
-                custom__cellOptions=text,
-                mappings=words((0, "disconnected", BAD), (1, "connected", GOOD)),
+                mappings=CONNECTION,
                 unit="none",
             ),
             named("Peers", unit="none"),
-            named("Missing", custom__cellOptions=text, thresholds=bad_if_any, unit="none"),
-            named(
+            colored("Missing", thresholds=bad_if_any, unit="none"),
+            colored(
                 "Clocks within",
-                custom__cellOptions=text,
                 thresholds=graded(config.clock_offset_good, config.clock_offset_bad),
                 unit="s",
             ),
-            named(
+            colored(
                 "Test",
-                custom__cellOptions=text,
-                mappings=words((0, "idle", IDLE), (1, "running", SENDER)),
+                mappings=RUNNING,
                 unit="none",
             ),
             named("Sent", unit="short"),
             named("Received", unit="short"),
             named("Backlog", unit="short"),
             named("Finished", unit="none"),
-            named("Failed", custom__cellOptions=text, thresholds=bad_if_any, unit="none"),
+            colored("Failed", thresholds=bad_if_any, unit="none"),
         ],
     )

@@ -49,7 +49,7 @@ def _target(expr: str, legend: str, *, instant: bool) -> Json:
     target = {
         "datasource": DATASOURCE,
         "editorMode": "code",
-        "expr": expr,
+        "expr": " ".join(expr.split()),
         "instant": instant,
         "legendFormat": legend,
         "range": not instant,
@@ -90,6 +90,10 @@ def words(*given: tuple[int, str, str]) -> list[Json]:
     return [{"type": "value", "options": options}]
 
 
+CONNECTION = words((0, "disconnected", BAD), (1, "connected", GOOD))
+RUNNING = words((0, "idle", IDLE), (1, "running", SENDER))
+#: The same as bars: none while idle.
+WHILE_RUNNING = words((0, "idle", "transparent"), (1, "running", SENDER))
 NEVER: Json = {
     "type": "range",
     "options": {"from": 1e9, "to": None, "result": {"color": BAD, "index": 0, "text": "never"}},
@@ -99,6 +103,11 @@ NEVER: Json = {
 def named(name: str, **properties: object) -> Json:
     """Give what holds for the field of this name alone; `__` in a property stands for a dot."""
     return _override("byName", name, properties)
+
+
+def colored(name: str, **properties: object) -> Json:
+    """Give what holds for this column of a table alone, whose text shows the colour."""
+    return named(name, custom__cellOptions={"type": "color-text"}, **properties)
 
 
 def from_query(ref: str, **properties: object) -> Json:

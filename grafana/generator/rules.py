@@ -7,12 +7,23 @@ group records reads a value of the round before.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import yaml
 
 from grafana.generator.config import Config
-from grafana.generator.promql import RECEIVED, SENT, WORKERS, select
+from grafana.generator.promql import (
+    MESSAGES,
+    RECEIVED,
+    SENT,
+    WORKERS,
+    Selecting,
+    connected,
+    message_rate,
+    missing_peers,
+    select,
+)
 
 Rule = dict[str, Any]
 
@@ -64,48 +75,37 @@ def as_text(config: Config) -> str:
 
 def make(config: Config) -> dict[str, Any]:
     """Give what the rule file says."""
-    rules = [*_recorded(config), *_alerts(config)]
+    of = partial(_of_job, config.job)
+    rules = [*_recorded(config, of), *_alerts(config, of)]
     return {"groups": [{"name": "maestro", "rules": rules}]}
 
 
-def _recorded(config: Config) -> list[Rule]:
-    name, job = "maestro_test_messages", f'job="{config.job}"'
+def _of_job(job: str, name: str, *matchers: str) -> str:
+    return select(name, f'job="{job}"', *matchers)
+
+
+def _recorded(config: Config, of: Selecting) -> list[Rule]:
     return [
-        # An exporter that starts in the middle of a test does not know what peers exchanged that
-        # have gone. To rate() that is a counter that began anew, and so a peak.
-        _record(
-            f"{RATE}{config.window}",
-            f"""
-rate({select(name, job)}[{config.window}])
-unless on (job, instance)
-  changes({select("process_start_time_seconds", job)}[{config.window}]) > 0""",
-        ),
-        _record(PROCESSES, f"sum without (type) ({select('maestro_peer_instances', job)})"),
+        _record(f"{RATE}{config.window}", message_rate(of, config.window)),
+        _record(PROCESSES, f"sum without (type) ({of('maestro_peer_instances')})"),
         # While one process takes the place of another, both may be there for a moment.
         _record(f"{LASTING}{config.window}", f"min_over_time({PROCESSES}[{config.window}])"),
         _record(
             BACKLOG,
             f"""
 clamp_min(
-    {select(name, job, SENT)}
+    {of(MESSAGES, SENT)}
   - ignoring (direction)
-    {select(name, job, RECEIVED)},
+    {of(MESSAGES, RECEIVED)},
   0
 )""",
         ),
     ]
 
 
-def _alerts(config: Config) -> list[Rule]:
-    job = f'job="{config.job}"'
+def _alerts(config: Config, of: Selecting) -> list[Rule]:
     rate = f"{RATE}{config.window}"
-
-    def of(name: str, *matchers: str) -> str:
-        return select(name, job, *matchers)
-
     incomplete = of("maestro_tests_finished_total", 'result="incomplete"')
-    # An exporter without its broker says nothing true of the peers.
-    connected = f"and on (job, instance) {of('maestro_up')} == 1"
     running = f"and on (job, instance) {of('maestro_test_running')} == 1"
     alerts = [
         _Alert(
@@ -148,7 +148,7 @@ def _alerts(config: Config) -> list[Rule]:
             "MaestroNoPeersAnswering",
             expr=f"""
 sum without (type) ({of("maestro_peers", _SERVERS)}) == 0
-{connected}""",
+{connected(of)}""",
             hold="5m",
             severity="warning",
             summary="No Maestro peer answers.",
@@ -157,11 +157,7 @@ sum without (type) ({of("maestro_peers", _SERVERS)}) == 0
         ),
         _Alert(
             "MaestroPeerMissing",
-            # A 1.5 worker that was started anew has no role yet, and so another type.
-            expr=f"""
-{of("maestro_peer_up")} == 0
-unless on (job, instance, peer) {of("maestro_peer_up", 'type="other"')} == 1
-{connected}""",
+            expr=missing_peers(of),
             hold="2m",
             severity="warning",
             summary="A Maestro peer has fallen silent.",
@@ -172,7 +168,7 @@ unless on (job, instance, peer) {of("maestro_peer_up", 'type="other"')} == 1
             "MaestroProcessMissing",
             expr=f"""
 max_over_time({LASTING}{config.window}[{config.forget}]) - {PROCESSES} > 0
-{connected}""",
+{connected(of)}""",
             hold="2m",
             severity="warning",
             summary="Fewer Maestro processes answer by a name than did.",
@@ -200,7 +196,7 @@ max_over_time({LASTING}{config.window}[{config.forget}]) - {PROCESSES} > 0
             expr=f"""
 sum without (direction) ({rate}) == 0
 {running}
-{connected}""",
+{connected(of)}""",
             hold="5m",
             severity="warning",
             summary="A Maestro test runs, and nothing is exchanged.",
@@ -235,7 +231,7 @@ abs({of("maestro_peer_clock_offset_seconds")})
             expr=f"""
 {BACKLOG} / ignoring (direction) {rate}{{{RECEIVED}}} > {config.drain_bad:g}
 {running}
-{connected}
+{connected(of)}
 and on (job, instance) {of("maestro_peers", 'type="receiver"')} > 0
 unless on (job, instance)
   {of("maestro_test_start_timestamp_seconds")}

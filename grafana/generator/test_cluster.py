@@ -7,14 +7,18 @@ from grafana.generator.board import Line, Row
 from grafana.generator.config import Config
 from grafana.generator.panels import (
     BAD,
+    CONNECTION,
     DOUBTFUL,
     GOOD,
     IDLE,
     NEVER,
     RECEIVER,
+    RUNNING,
     SENDER,
+    WHILE_RUNNING,
     Json,
     alarming,
+    colored,
     fixed,
     from_query,
     graded,
@@ -28,12 +32,14 @@ from grafana.generator.panels import (
     words,
 )
 from grafana.generator.promql import (
-    CONNECTED,
+    MESSAGES,
     OF_TYPE,
+    RATE_INTERVAL,
     RECEIVED,
     SENT,
     TEST_PEERS,
     WORKERS,
+    connected,
     message_rate,
     missing_peers,
     of_exporter,
@@ -44,10 +50,10 @@ UID = "maestro-test-cluster"
 FAILED = 'result="failure"'
 
 _PEER = "{{type}} {{peer}}"
-_MESSAGES = "maestro_test_messages"
-_BACKLOG = f"sum({of_exporter(_MESSAGES, SENT)}) - sum({of_exporter(_MESSAGES, RECEIVED)})"
+_BACKLOG = f"sum({of_exporter(MESSAGES, SENT)}) - sum({of_exporter(MESSAGES, RECEIVED)})"
 _BACKLOG_LEFT = f"clamp_min({_BACKLOG}, 0)"
-_RATE_RECEIVED = f"sum({message_rate(RECEIVED)})"
+_RATES = f"sum by (direction) ({message_rate(of_exporter, RATE_INTERVAL)})"
+_RATE_RECEIVED = f"sum({message_rate(of_exporter, RATE_INTERVAL, RECEIVED)})"
 
 
 def make(config: Config) -> Json:
@@ -101,7 +107,7 @@ def _overview(config: Config) -> Row:
         "this board is of the past. Without a value, Prometheus cannot reach the exporter.",
         now(f"min({of_exporter('maestro_up')})"),
         unit="none",
-        mappings=words((0, "disconnected", BAD), (1, "connected", GOOD)),
+        mappings=CONNECTION,
         thresholds=steps((None, BAD), (1, GOOD)),
         filled=True,
         no_value="exporter down",
@@ -112,7 +118,7 @@ def _overview(config: Config) -> Row:
         "or goes.",
         now(f"max({of_exporter('maestro_test_running')})"),
         unit="none",
-        mappings=words((0, "idle", IDLE), (1, "running", SENDER)),
+        mappings=RUNNING,
     )
     up = stat(
         "Peers that answer",
@@ -125,12 +131,13 @@ def _overview(config: Config) -> Row:
         unit="none",
         text="value_and_name",
     )
+    up_known = f"{of_exporter('maestro_peer_up')} {connected(of_exporter)}"
     missing = stat(
         "Missing",
         "Peers that did answer and have fallen silent. One that has been silent for long "
         "(--peer-forget) is forgotten, here too. Of processes that share a name, one that is gone "
         "shows in their number beside, and as an alert.",
-        now(f"count({missing_peers()}) or sum({of_exporter('maestro_peer_up')} {CONNECTED}) * 0"),
+        now(f"count({missing_peers(of_exporter)}) or sum({up_known}) * 0"),
         unit="none",
         thresholds=alarming(1, BAD),
     )
@@ -151,17 +158,17 @@ def _overview(config: Config) -> Row:
         unit="s",
         thresholds=graded(config.round_trip_good, config.round_trip_bad),
     )
-    sent = _count("Sent", "sent, by all senders", f"sum({of_exporter(_MESSAGES, SENT)})", SENDER)
+    sent = _count("Sent", "sent, by all senders", f"sum({of_exporter(MESSAGES, SENT)})", SENDER)
     received = _count(
         "Received",
         "received, by all receivers",
-        f"sum({of_exporter(_MESSAGES, RECEIVED)})",
+        f"sum({of_exporter(MESSAGES, RECEIVED)})",
         RECEIVER,
     )
     rate = stat(
         "Rate",
         "Messages per second of all senders and of all receivers, now.",
-        now(f"sum by (direction) ({message_rate()})", "{{direction}}"),
+        now(_RATES, "{{direction}}"),
         unit="mps",
         text="value_and_name",
         overrides=[
@@ -242,63 +249,38 @@ def _count(title: str, what: str, expr: str, color: str) -> Json:
 def _timeline() -> Row:
     start = of_exporter("maestro_test_start_timestamp_seconds")
     end = of_exporter("maestro_test_end_timestamp_seconds")
+    name = stat(
+        "Current or last test",
+        "Its name and its script, as 1.5 peers announce them. Older peers do not.",
+        now(of_exporter("maestro_test_info"), "{{name}} ({{script}})"),
+        unit="none",
+        text="name",
+        no_value="not announced",
+    )
+    duration = stat(
+        "Duration",
+        "How long the test has been running, or how long the last one took.",
+        now(f"max({end} - {start} or time() - {start})"),
+        unit="s",
+    )
+    tests = states(
+        "Tests",
+        "When a test ran. Its begin, failures and abnormal disconnects are marked on all panels.",
+        over_time(of_exporter("maestro_test_running"), "{{instance}}"),
+        mappings=WHILE_RUNNING,
+    )
+    peers = states(
+        "Peers",
+        "Which peers answered when. Red is a peer that has fallen silent; after 15 minutes, or "
+        "--peer-forget, its bar ends. A hole in all bars is an outage of the broker, of the "
+        "exporter or of Prometheus.",
+        over_time(f"{of_peer('maestro_peer_up')} {connected(of_exporter)}", _PEER),
+        mappings=words((0, "silent", BAD), (1, "answers", GOOD)),
+        no_value="no peer has answered",
+    )
     return Row(
         "Test timeline",
-        [
-            Line(
-                4,
-                [
-                    (
-                        8,
-                        stat(
-                            "Current or last test",
-                            "Its name and its script, as 1.5 peers announce them. Older peers do "
-                            "not.",
-                            now(of_exporter("maestro_test_info"), "{{name}} ({{script}})"),
-                            unit="none",
-                            text="name",
-                            no_value="not announced",
-                        ),
-                    ),
-                    (
-                        4,
-                        stat(
-                            "Duration",
-                            "How long the test has been running, or how long the last one took.",
-                            now(f"max({end} - {start} or time() - {start})"),
-                            unit="s",
-                        ),
-                    ),
-                    (
-                        12,
-                        states(
-                            "Tests",
-                            "When a test ran. Its begin, failures and abnormal disconnects are "
-                            "marked on all panels.",
-                            over_time(of_exporter("maestro_test_running"), "{{instance}}"),
-                            mappings=words((0, "idle", "transparent"), (1, "running", SENDER)),
-                        ),
-                    ),
-                ],
-            ),
-            Line(
-                10,
-                [
-                    (
-                        24,
-                        states(
-                            "Peers",
-                            "Which peers answered when. Red is a peer that has fallen silent; "
-                            "after 15 minutes, or --peer-forget, its bar ends. A hole in all bars "
-                            "is an outage of the broker, of the exporter or of Prometheus.",
-                            over_time(f"{of_peer('maestro_peer_up')} {CONNECTED}", _PEER),
-                            mappings=words((0, "silent", BAD), (1, "answers", GOOD)),
-                            no_value="no peer has answered",
-                        ),
-                    )
-                ],
-            ),
-        ],
+        [Line(4, [(8, name), (4, duration), (12, tests)]), Line(10, [(24, peers)])],
     )
 
 
@@ -313,7 +295,7 @@ def _throughput() -> Row:
         "Messages per second of all senders and of all receivers: the lines should lie on each "
         "other, and while they do not, the backlog grows or shrinks. Dashed: the average since "
         "the test began, as the peers report it.",
-        over_time(f"sum by (direction) ({message_rate()})", "{{direction}}"),
+        over_time(_RATES, "{{direction}}"),
         over_time(reported, "{{type}}s report"),
         unit="mps",
         fill=10,
@@ -460,7 +442,6 @@ def _peer_table(config: Config) -> Json:
         return each(of_peer(name))
 
     offset, error = "Clock offset", "± error"
-    colored = {"type": "color-text"}
     return panels.table(
         "All peers",
         "What is known of each peer now. Of one that has fallen silent, nothing is but its name. "
@@ -483,23 +464,20 @@ def _peer_table(config: Config) -> Json:
         overrides=[
             named("Peer", custom__minWidth=260),
             named("Exporter", custom__minWidth=160),
-            named(
+            colored(
                 "Up",
-                custom__cellOptions=colored,
                 mappings=words((0, "silent", BAD), (1, "up", GOOD)),
                 unit="none",
             ),
             named("Last reply", unit="s", decimals=0),
-            named(
+            colored(
                 "Round trip",
-                custom__cellOptions=colored,
                 thresholds=graded(config.round_trip_good, config.round_trip_bad),
                 unit="s",
             ),
             named("Ping", unit="ms"),
-            named(
+            colored(
                 offset,
-                custom__cellOptions=colored,
                 thresholds=steps(
                     (None, IDLE),
                     (-1e9, BAD),

@@ -35,14 +35,15 @@ from tests.e2e.clusters import CPeer, page, simulated
 from tests.grafana import promql
 from tests.grafana.boards import (
     BOARDS,
-    Json,
     alerts,
     asked,
     label_values,
     load,
     marks,
+    panel,
     panels,
     rules,
+    value_columns,
     variables,
 )
 from tests.servers import Exporter, Mosquitto, Prometheus, Samples, wait_for
@@ -137,8 +138,7 @@ class Lab:
 
     def figure(self, title: str, when: float, query: int = 0) -> dict[str, float]:
         """Give what a panel of the first board shows of the cluster; by legend, or label values."""
-        found = [each for each in panels(load(BOARDS[0])) if each["title"] == title]
-        target = found[0]["targets"][query]
+        target = panel(load(BOARDS[0]), title)["targets"][query]
         return {
             " ".join(value for name, value in sorted(labels) if name not in ("job", "instance")): v
             for (_, labels), v in self.at(target["expr"], when, self.instance).items()
@@ -269,7 +269,6 @@ def _restarts(lab: Lab) -> None:
         started = f"changes({lab.of('process_start_time_seconds')}[15m])"
         lab.wait(started, restarts, "a restart")
     lab.wait(lab.noticed("ExporterRestarting"), 1, "an alert about them")
-    lab.wait(lab.noticed("ExporterRestarting"), 1, "an alert about that")
 
 
 _SENT = 'direction="sent"'
@@ -322,9 +321,9 @@ def test_every_panel_has_something_to_show(lab: Lab, name: str) -> None:
     """No query of a panel is without a result: of one moment in the troubled test, or over all."""
     instance = lab.instance if name == BOARDS[0] else ".+"
     empty = [
-        (panel["title"], target["expr"])
-        for panel in panels(load(name))
-        for target in panel["targets"]
+        (each["title"], target["expr"])
+        for each in panels(load(name))
+        for target in each["targets"]
         if not (
             lab.at(target["expr"], lab.troubled, instance)
             if target["instant"]
@@ -425,7 +424,7 @@ def test_tests_are_counted(lab: Lab) -> None:
 
 def test_table_of_peers(lab: Lab) -> None:
     """The table has a row for each peer, the dead by name; a wrong clock is known to its error."""
-    columns = _columns(panels(load(BOARDS[0])), "All peers")
+    columns = value_columns(panel(load(BOARDS[0]), "All peers"))
 
     def column(name: str) -> dict[str, float]:
         return {
@@ -450,8 +449,8 @@ def test_table_of_peers(lab: Lab) -> None:
 
 def test_rates(lab: Lab) -> None:
     """In the second test senders send more than receivers receive, and a stuck sender nothing."""
-    for panel in ("Rate", "Sent against received"):
-        rates = lab.figure(panel, lab.troubled)
+    for title in ("Rate", "Sent against received"):
+        rates = lab.figure(title, lab.troubled)
         assert rates["sent"] > rates["received"] > 0
     by_peer = lab.figure("Rate by peer", lab.troubled)
     assert by_peer["worker@sender-2 sender"] == 0
@@ -461,7 +460,7 @@ def test_rates(lab: Lab) -> None:
 
 def test_table_of_brokers(lab: Lab) -> None:
     """Each exporter has a row, and its columns tell them apart."""
-    columns = _columns(panels(load("maestro-brokers")), "Brokers")
+    columns = value_columns(panel(load(BOARDS[1]), "Brokers"))
     seen = {
         name: {
             dict(labels)["instance"] == lab.instance: value
@@ -480,14 +479,6 @@ def test_table_of_brokers(lab: Lab) -> None:
     assert seen["Backlog"] == {True: lab.sent - lab.received, False: 0}
     assert seen["Finished"] == {True: 2, False: 1}
     assert seen["Failed"] == {True: 1, False: 0}
-
-
-def _columns(found: Iterator[Json], title: str) -> dict[str, str]:
-    """Give the queries of a table by the names of their columns."""
-    (table,) = (each for each in found if each["title"] == title)
-    (organize,) = (each for each in table["transformations"] if each["id"] == "organize")
-    renamed = organize["options"]["renameByName"]
-    return {renamed[f"Value #{each['refId']}"]: each["expr"] for each in table["targets"]}
 
 
 # ---------------------------------------------------------------------- rules

@@ -15,7 +15,7 @@ from maestro_exporter.metrics import cluster_page, exporter_page
 from maestro_exporter.options import BY_VARIABLE
 from maestro_exporter.values import duration
 from tests.grafana import promql
-from tests.grafana.boards import Json, asked, label_values, marks, panels, variables
+from tests.grafana.boards import Json, asked, label_values, marks, panels, value_columns, variables
 from tests.samples import exporter_state
 
 Rule = Callable[[Json], Iterator[str]]
@@ -76,7 +76,7 @@ def r6(board: Json) -> Iterator[str]:
     for panel in panels(board):
         config = panel["fieldConfig"]
         if panel["type"] == "table":
-            columns = _value_columns(panel)
+            columns = value_columns(panel)
             given = [(name, _override(panel, name).get("unit")) for name in columns]
         else:
             given = [(panel["title"], config["defaults"].get("unit"))]
@@ -284,13 +284,6 @@ def _selectors(expr: str) -> list[promql.Selector]:
         return promql.selectors(expr)
     except ValueError:
         return []
-
-
-def _value_columns(table: Json) -> list[str]:
-    """Give the columns of a table that are not labels."""
-    (organize,) = (each for each in table["transformations"] if each["id"] == "organize")
-    renamed = organize["options"]["renameByName"]
-    return [renamed[f"Value #{each['refId']}"] for each in table["targets"]]
 
 
 def _override(panel: Json, name: str) -> Json:

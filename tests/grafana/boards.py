@@ -33,6 +33,18 @@ def panels(board: Json) -> Iterator[Json]:
             yield each
 
 
+def panel(board: Json, title: str) -> Json:
+    """Give the first panel of this title."""
+    return next(each for each in panels(board) if each["title"] == title)
+
+
+def value_columns(table: Json) -> dict[str, str]:
+    """Give the queries of a table by the names of their columns."""
+    (organize,) = (each for each in table["transformations"] if each["id"] == "organize")
+    renamed = organize["options"]["renameByName"]
+    return {renamed[f"Value #{each['refId']}"]: each["expr"] for each in table["targets"]}
+
+
 def variables(board: Json) -> Iterator[Json]:
     """Give the variables that ask Prometheus."""
     return (each for each in board["templating"]["list"] if each["type"] == "query")
