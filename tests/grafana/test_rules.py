@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,12 @@ from grafana.generator.__main__ import make
 from grafana.generator.config import Config
 from tests.grafana import promql
 from tests.grafana.boards import FOLDER, RULES, RUNBOOKS, Json, alerts, rules
+from tests.programs import run
 
 pytestmark = pytest.mark.source
 
 CASES = Path(__file__).parent / "rules"
 EACH_ALERT = pytest.mark.parametrize("alert", alerts())
-
-
-def run(*command: str | Path) -> str:
-    """Run a program, which must succeed; give what it prints."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def cases(alert: str) -> list[Json]:
