@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -161,6 +162,26 @@ class Series(NamedTuple):
     ping: int | None = None
     round_trip: float | None = None
     clock: ClockOffset | None = None
+
+
+#: Seconds of one step of a trail, and how many there are: a quarter of an hour.
+TRAIL_STEP, TRAIL_STEPS = 15.0, 60
+
+
+class Trail(NamedTuple):
+    """What a series did lately, in `TRAIL_STEPS` steps of `TRAIL_STEP` seconds, the newest last.
+
+    Attributes:
+        end: when the newest step ends, in monotonic seconds.
+        rates: messages/s, the mean between the answers of each step.
+        round_trips: the longest of each step, in seconds.
+
+    NaN stands for steps without an answer.
+    """
+
+    end: float
+    rates: array[float]
+    round_trips: array[float]
 
 
 class NamedTest(NamedTuple):
@@ -323,6 +344,8 @@ class ExporterState(NamedTuple):
         received_bytes, sent_bytes: MQTT payload bytes, since the start.
         notes_received, notes_sent: by command; decoded, and handed over to the broker.
         notes_rejected: deliveries that were not taken in, by reason.
+        last_rejected: when the last of them came, those left out that the broker had retained, in
+            monotonic seconds; None if there is none.
         results_dropped: those of reason `overload` that were not to be said again.
         interval, expiry, forget: the settings in force, in seconds.
         max_peers: likewise.
@@ -348,6 +371,7 @@ class ExporterState(NamedTuple):
     notes_received: Mapping[str, int]
     notes_sent: Mapping[str, int]
     notes_rejected: Mapping[str, int]
+    last_rejected: float | None
     results_dropped: int
     interval: float
     expiry: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import isnan
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ from maestro_exporter.snapshot import (
     Process,
     Series,
     Snapshot,
+    Trail,
 )
 
 _T = TypeVar("_T", int, float)
@@ -175,6 +176,10 @@ class Cluster:
             events=self._journal.events(),
         )
 
+    def trails(self) -> Mapping[tuple[str, str], Trail]:
+        """Give what each series of the snapshot did lately, by peer and type."""
+        return {series: track.view() for series, track in self._processes.tracks()}
+
     @property
     def last_round_replies(self) -> int | None:
         """What a snapshot would show, None before the first round; cheaper than to take one."""
@@ -220,9 +225,20 @@ class Cluster:
             return
         self._count_answer(process, note, at)
         before = process.stats[0] if process.stats is not None else 0
+        self._follow(process, note.count, at.monotonic)
         process.stats = measured(note)
-        process.stats_round = process.last_round
+        process.stats_round, process.stats_at = process.last_round, at.monotonic
         self._runs.counted(_speaker(process), note.count, before, process.last_round, at)
+
+    def _follow(self, process: LiveProcess, count: int, at: float) -> None:
+        """Let the track of a process go on to its new count."""
+        seconds = at - process.stats_at
+        if process.stats is None or seconds <= 0:
+            return  # nobody knows since when it has exchanged these
+        before = process.stats[0]
+        grown = count - before if count >= before else max(0, count)  # of another test
+        # Where several share a track, each covers its part of the time.
+        process.track.exchanged(grown, seconds / self._processes.sharing(process), at)
 
     def _ping(self, note: PingResponse, at: Moment) -> None:
         # The elapsed time of another client's PING measures that client's clock.
@@ -235,6 +251,7 @@ class Cluster:
             return  # the second of two answers to a request that was delivered twice
         round_trip = max(0.0, at.monotonic - round_.asked.monotonic)
         self._round_trips[process.type].add(round_trip)
+        process.track.answered(round_trip, at.monotonic)
         process.clock.add(note.elapsed, round_trip, at.monotonic)
         if round_.number > newest:
             process.ping, process.round_trip = note.elapsed, round_trip

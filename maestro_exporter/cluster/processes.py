@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from maestro_exporter.cluster.clocks import ClockFilter
+from maestro_exporter.cluster.history import Track
 from maestro_exporter.cluster.journal import Journal
 from maestro_exporter.cluster.rounds import Answers
 from maestro_exporter.notes import Generation, Role, Sender, StatsResponse
@@ -48,10 +49,12 @@ class LiveProcess:
         sender, generation: who it says it is, and in which dialect.
         first_heard, last_heard: when it first and last answered.
         first_round, last_round: the number of the newest round at these moments.
-        stats, stats_round: what its last STATS reply says, and the number of the newest round then.
+        stats, stats_round, stats_at: what its last STATS reply says, the number of the newest round
+            then, and the monotonic second.
         ping, round_trip, ping_round: likewise, of PING; ms and seconds.
         stats_answers, ping_answers: the rounds that it has answered.
         clock: what its PING replies say of its clock.
+        track: what its series did lately; the processes of a series share it.
         labels: the first fields of a `Process`, once they were asked for and until it says
             that it is somebody else.
         shown: its series, if it is alone in that, as it was last shown; None after an answer.
@@ -66,8 +69,10 @@ class LiveProcess:
     first_round: int
     last_heard: Moment
     last_round: int
+    track: Track
     stats: Measures | None = None
     stats_round: int = 0
+    stats_at: float = 0.0
     ping: int | None = None
     round_trip: float | None = None
     ping_round: int = 0
@@ -132,10 +137,11 @@ SeriesKey = tuple[str, str]
 
 
 class _Silent(NamedTuple):
-    """The last process of a peer that fell silent, as it was then."""
+    """The last process of a peer that fell silent, as it was then, and what the peer did before."""
 
     key: str
     process: Process
+    track: Track
 
 
 def key_of(generation: Generation, sender: Sender) -> str:
@@ -248,6 +254,7 @@ class Processes:
     ) -> LiveProcess | None:
         """Give a new process, if there is room for it."""
         series = peer_of(generation, sender), type_of(sender, role)
+        track = self._track_of(series)
         # Its old type goes, if it has changed its role in silence.
         self._forget_silent(self._silent_keys.get(key, series))
         if not self._make_room(series, number, at):
@@ -262,6 +269,7 @@ class Processes:
             first_round=number,
             last_heard=at,
             last_round=number,
+            track=track,
         )
         self._join_series(process)
         self._journal.add("peer_joined", at, *series)
@@ -286,6 +294,7 @@ class Processes:
         if type_ != process.type:
             self._journal.add("peer_changed_role", at, peer, type_, f"was {process.type}")
         process.peer, process.type = peer, type_
+        process.track = self._track_of(process.series)
         self._join_series(process)
 
     def expire(self, at: Moment) -> bool:
@@ -297,7 +306,7 @@ class Processes:
                 break
             self._drop(process, at)
             if process.series not in self._series:
-                self._silent[process.series] = _Silent(process.key, process.silent())
+                self._silent[process.series] = _Silent(process.key, process.silent(), process.track)
                 self._silent_keys[process.key] = process.series
             changed = True
         while self._silent:
@@ -316,6 +325,24 @@ class Processes:
         """Give the peers that have fallen silent, the longest silent first."""
         for series, silent in self._silent.items():
             yield series, silent.process
+
+    def tracks(self) -> Iterator[tuple[SeriesKey, Track]]:
+        """Give what each peer did lately, in the order of `live` and `silent`."""
+        for series, processes in self._series.items():
+            yield series, next(iter(processes.values())).track
+        for series, silent in self._silent.items():
+            yield series, silent.track
+
+    def _track_of(self, series: SeriesKey) -> Track:
+        """Give the track that whoever joins a series goes on with."""
+        for process in self._series.get(series, {}).values():
+            return process.track
+        silent = self._silent.get(series)
+        return silent.track if silent is not None else Track()
+
+    def sharing(self, process: LiveProcess) -> int:
+        """Give how many processes, that one included, have its name and type."""
+        return len(self._series[process.series])
 
     def _make_room(self, series: SeriesKey, number: int, at: Moment) -> bool:
         """Tell whether a process may join a series; who does not answer gives way to it."""

@@ -1,0 +1,70 @@
+"""What a peer did in the last quarter of an hour: a few numbers for each of its steps.
+
+The page shows it as a line; Prometheus keeps the history.  So it is coarse, and has a bound: about
+700 bytes for each peer, however often that is asked (`bench/memory.py` measures it).
+"""
+
+from __future__ import annotations
+
+from array import array
+from math import isnan, nan
+
+from maestro_exporter.snapshot import TRAIL_STEP, TRAIL_STEPS, Trail
+
+_NOTHING_YET = array("f", [nan]) * TRAIL_STEPS
+
+
+class Track:
+    """The last steps of the processes that share a name and a type.
+
+    Times are monotonic seconds.
+    """
+
+    __slots__ = ("_covered", "_newest", "_rates", "_round_trips")
+
+    def __init__(self) -> None:
+        # Rings: a step has its place by its number.
+        self._rates = _NOTHING_YET[:]
+        self._round_trips = _NOTHING_YET[:]
+        self._newest = 0  # number of the newest step
+        self._covered = 0.0  # seconds that the rate of that is the mean of
+
+    def exchanged(self, messages: int, seconds: float, at: float) -> None:
+        """Take in that so many messages were exchanged in so many seconds, until now.
+
+        The rate of a step is over the time between answers, not over the step: so it does not
+        waver when two answers come in one step, and a single one in the next.
+        """
+        place = self._step(at)
+        rate = self._rates[place]
+        before = 0.0 if isnan(rate) else rate * self._covered
+        self._covered += seconds
+        self._rates[place] = (before + messages) / self._covered
+
+    def answered(self, round_trip: float, at: float) -> None:
+        """Take a round trip in, in seconds; the longest of a step counts."""
+        place = self._step(at)
+        longest = self._round_trips[place]
+        if isnan(longest) or round_trip > longest:
+            self._round_trips[place] = round_trip
+
+    def view(self) -> Trail:
+        """Give what is known now; it does not change any more."""
+        cut = self._newest % TRAIL_STEPS + 1
+        rates, round_trips = self._rates, self._round_trips
+        return Trail(
+            (self._newest + 1) * TRAIL_STEP,
+            rates[cut:] + rates[:cut],
+            round_trips[cut:] + round_trips[:cut],
+        )
+
+    def _step(self, at: float) -> int:
+        """Give the place of the step that goes on, after making room for it."""
+        number = int(at // TRAIL_STEP)
+        if number > self._newest:
+            for each in range(max(self._newest, number - TRAIL_STEPS) + 1, number + 1):
+                self._rates[each % TRAIL_STEPS] = nan
+                self._round_trips[each % TRAIL_STEPS] = nan
+            self._newest, self._covered = number, 0.0
+        # Calls come in the order of time, or nearly: what is late counts to the newest.
+        return self._newest % TRAIL_STEPS
