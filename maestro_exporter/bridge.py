@@ -57,6 +57,7 @@ class LinkStatus(NamedTuple):
             does not say.
         dropped: deliveries that the queue had no room for.
         dropped_acknowledged: those of them that were of quality of service 1 or 2.
+        dropped_at: when the queue last had no room, in monotonic seconds; None if it always had.
     """
 
     client_id: str
@@ -73,6 +74,7 @@ class LinkStatus(NamedTuple):
     broker_dropped: int | None
     dropped: int
     dropped_acknowledged: int
+    dropped_at: float | None
 
 
 class Bridge(Service):
@@ -170,6 +172,7 @@ class Bridge(Service):
             broker_dropped=tallies.broker_dropped,
             dropped=queue.dropped,
             dropped_acknowledged=queue.dropped_acknowledged,
+            dropped_at=queue.dropped_at,
         )
 
     def publish(self, topic: str, payload: bytes) -> bool:

@@ -69,6 +69,7 @@ class DeliveryQueue:
     Attributes:
         dropped: deliveries that had to go, since the start.
         dropped_acknowledged: those of them that were of quality of service 1 or 2.
+        dropped_at: when there last was no room, in monotonic seconds; None if there always was.
     """
 
     def __init__(self, length: int, size: int) -> None:
@@ -77,6 +78,7 @@ class DeliveryQueue:
         self._aside = _Lane(length // 4, size // 4)  # older than all in the lane
         self.dropped = 0
         self.dropped_acknowledged = 0
+        self.dropped_at: float | None = None
 
     def put(self, delivery: Delivery) -> bool:
         """Add one; tell whether the queue was empty."""
@@ -84,10 +86,10 @@ class DeliveryQueue:
             was_empty = not self._lane and not self._aside
             self._lane.append(delivery)
             while self._lane.too_full:
-                self._make_room(self._lane.popleft())
+                self._make_room(self._lane.popleft(), delivery.arrived)
         return was_empty
 
-    def _make_room(self, oldest: Delivery) -> None:
+    def _make_room(self, oldest: Delivery, at: float) -> None:
         if oldest.qos > 0:
             self._aside.append(oldest)
             if not self._aside.too_full:
@@ -95,6 +97,7 @@ class DeliveryQueue:
             self._aside.pop()
             self.dropped_acknowledged += 1
         self.dropped += 1
+        self.dropped_at = at
 
     def take(self, most: int) -> tuple[list[Delivery], bool]:
         """Remove and give the oldest; tell whether there are more."""

@@ -29,6 +29,8 @@ class Ingest:
     Attributes:
         received: decoded notes, by command.
         rejected: deliveries that were not taken in, by reason.
+        last_rejected: when the last of them came, retained ones left out, in monotonic seconds;
+            None if there is none.
     """
 
     log = Logger()
@@ -39,6 +41,7 @@ class Ingest:
         self._decoder = Decoder()
         self.received: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.last_rejected: float | None = None
         self._last_logged: dict[str, float] = {}
 
     def receive(self, batch: Sequence[Delivery]) -> None:
@@ -58,6 +61,7 @@ class Ingest:
                 self._reject(error.reason.value, delivery, error)
             except Exception:  # noqa: BLE001 - a defect of ours must cost one note, not all
                 self.rejected[Reason.MALFORMED.value] += 1
+                self.last_rejected = delivery.arrived
                 if self._due("defect", delivery):
                     self.log.failure("A note was lost")
             else:
@@ -74,6 +78,7 @@ class Ingest:
 
     def _reject(self, reason: str, delivery: Delivery, error: NoteError) -> None:
         self.rejected[reason] += 1
+        self.last_rejected = delivery.arrived
         if not self._due(reason, delivery):
             return
         self.log.warn(

@@ -7,10 +7,7 @@ other way are requests alone: poller to bridge.
 from __future__ import annotations
 
 import os
-import platform
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +20,19 @@ from prometheus_client import (
 from twisted.application.service import MultiService
 from twisted.python.threadpool import ThreadPool
 
-import maestro_exporter
-from maestro_exporter import clock, exposition, systemd
-from maestro_exporter.bridge import Bridge, LinkStatus
-from maestro_exporter.cluster import Cluster
-from maestro_exporter.deliveries import Delivery
-from maestro_exporter.garbage import GarbageCollection
-from maestro_exporter.ingest import Ingest
-from maestro_exporter.mqtt.failures import LinkFailure
-from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
-from maestro_exporter.poller import Poller
+from maestro_exporter import clock, exposition, statuspage, systemd
+from maestro_exporter.collector import Collector
 from maestro_exporter.reloading import FileWatch
-from maestro_exporter.rendering import MetricsPage, StatusPage
+from maestro_exporter.rendering import (
+    Discovery,
+    MetricsPage,
+    StatusDocument,
+    StatusPage,
+    Verdicts,
+)
 from maestro_exporter.settings import Settings
-from maestro_exporter.snapshot import ExporterState, LinkError, Moment
+from maestro_exporter.snapshot import ExporterState, Moment
+from maestro_exporter.statuspage import Known
 from maestro_exporter.systemd import Notifier
 from maestro_exporter.threads import Worker, one_thread
 from maestro_exporter.watchdog import Stage, Watchdog
@@ -45,11 +41,6 @@ from maestro_exporter.web.listening import Listener, from_systemd, on_address
 from maestro_exporter.web.pages import Pages
 from maestro_exporter.web.security import Security
 from maestro_exporter.web.server import BoundedSite
-
-#: Replies are of use at once or never, so the broker keeps none for us; test results it keeps.
-#: Not by quality of service 2: then paho acknowledges what it has not handed over yet, and that is
-#: lost with this process, or this link.  By 1 it may come twice, which its ids show.
-SUBSCRIPTIONS = {Topic.RESPONSES: 0, Topic.NOTIFICATIONS: 1}
 
 
 def process_registry() -> CollectorRegistry:
@@ -114,72 +105,13 @@ def make_exporter(
     Raises:
         StartError: systemd has handed over no socket, and should have.
     """
-    cluster = Cluster(
-        expiry=settings.peer_expiry, forget=settings.peer_forget, max_peers=settings.max_peers
-    )
-    ingest = Ingest(cluster, now)
-
-    garbage = GarbageCollection(lambda: now().monotonic)
-
-    def receive(batch: Sequence[Delivery]) -> None:
-        with garbage.lasting():
-            ingest.receive(batch)
-
-    def link_changed(up: bool) -> None:
-        cluster.link_changed(now(), up=up)
-        if up:
-            poller.link_came_up()
-
-    bridge = Bridge(
-        settings.broker,
-        SUBSCRIPTIONS,
-        longest=MAX_PAYLOAD_BYTES,
-        receive=receive,
-        changed=link_changed,
-        reactor=reactor,
-        make_pool=lambda: make_pool("mqtt"),
-    )
-    poller = Poller(
-        cluster,
-        bridge.publish,
-        interval=settings.interval,
-        now=now,
-        make_id=lambda: str(uuid.uuid4()),
-        clock=reactor,
-        nothing_awaited=garbage.nothing_awaited,
-    )
-    versions = _versions()
-    broker = str(settings.broker.address)
-    started = now()
+    collector = Collector(settings, reactor, make_pool=make_pool, now=now)
+    cluster, bridge, poller = collector.cluster, collector.bridge, collector.poller
 
     def state() -> ExporterState:
-        link = bridge.status
-        return ExporterState(
-            started=started,
-            broker=broker,
-            broker_up=link.up,
-            client_id=link.client_id,
-            mqtt_version=link.version,
-            connections=link.connections,
-            connection_failures=link.failures,
-            link_errors=link.errors,
-            last_link_error=_link_error(link.last_error, now()),
-            sessions_lost=link.sessions_lost,
-            broker_dropped=link.broker_dropped,
-            received_bytes=link.received_bytes,
-            sent_bytes=link.sent_bytes,
-            # Copies: these go on counting.
-            notes_received=dict(ingest.received),
-            notes_sent=dict(poller.sent),
-            notes_rejected={**ingest.rejected, "overload": link.dropped},
-            results_dropped=link.dropped_acknowledged,
-            interval=settings.interval,
-            expiry=settings.peer_expiry,
-            forget=settings.peer_forget,
-            max_peers=settings.max_peers,
-            versions=versions,
+        return collector.state(
             web_config=security.last_reload,
-            stages_ill=tuple(watchdog.ill),
+            stages_ill=watchdog.ill,
             stage_restarts=watchdog.restarts,
         )
 
@@ -196,12 +128,19 @@ def make_exporter(
             **shared,
         ),
         content_type=exposition.CONTENT_TYPE,
-        status=StatusPage(cluster.snapshot, state, now, **shared),
         telemetry_path=settings.telemetry_path,
-        unready=lambda: _unready(bridge.status, cluster, broker),
+        status_page=StatusPage(
+            lambda: Known(cluster.snapshot(), cluster.trails(), state(), now()),
+            settings.telemetry_path,
+            **shared,
+        ),
+        assets=statuspage.ASSETS,
+        status=StatusDocument(cluster.snapshot, state, now, **shared),
+        check=Verdicts(cluster.snapshot, state, now, collector.unready, **shared),
+        discovery=Discovery(lambda: cluster.generation, cluster.snapshot, **shared),
+        unready=collector.unready,
         unhealthy=lambda: _unhealthy(watchdog.ill),
         max_requests=settings.max_requests,
-        version=maestro_exporter.__version__,
     )
 
     def files() -> list[Path]:
@@ -225,7 +164,7 @@ def make_exporter(
     site = BoundedSite(
         Entrance(pages.resource(), security), reactor, access_log=settings.access_log
     )
-    for service in (garbage, page_worker, password_worker, security):
+    for service in (collector.garbage, page_worker, password_worker, security):
         service.setServiceParent(exporter)
     # Here, and not when they start: a daemon is another process by then, which systemd does not
     # mean.
@@ -240,9 +179,9 @@ def make_exporter(
     watchdog.setServiceParent(exporter)
 
     def describe() -> str:
-        trouble = _unhealthy(watchdog.ill) or _unready(bridge.status, cluster, broker)
+        trouble = _unhealthy(watchdog.ill) or collector.unready()
         return trouble or (
-            f"connected to the Maestro broker at {broker}; "
+            f"connected to the Maestro broker at {collector.broker}; "
             f"{cluster.last_round_replies} replies in the last round"
         )
 
@@ -260,35 +199,6 @@ def make_exporter(
     return exporter
 
 
-def _link_error(failure: LinkFailure | None, present: Moment) -> LinkError | None:
-    if failure is None:
-        return None
-    at = Moment(failure.at, present.unix - (present.monotonic - failure.at))
-    return LinkError(at, failure.reason, failure.message)
-
-
-def _unready(link: LinkStatus, cluster: Cluster, broker: str) -> str:
-    """Say why the exporter is not ready; nothing if it is."""
-    if not link.connected:
-        why = f": {link.last_error.message}" if link.last_error is not None else ""
-        return f"not connected to the Maestro broker at {broker}{why}"
-    if not link.up:
-        return "the broker has not granted the subscriptions"
-    if cluster.last_round_replies is None:
-        return "the first round of requests is not over"
-    return ""
-
-
 def _unhealthy(ill: Sequence[str]) -> str:
     """Say why the exporter is not healthy; nothing if it is."""
     return f"stopped working: {', '.join(ill)}" if ill else ""
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "version": maestro_exporter.__version__,
-        "python": platform.python_version(),
-        "twisted": version("twisted"),
-        "paho": version("paho-mqtt"),
-        "prometheus_client": version("prometheus-client"),
-    }
