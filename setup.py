@@ -55,18 +55,25 @@ setup(
     packages=[
         "maestro_exporter",
         "maestro_exporter.cluster",
+        "maestro_exporter.commands",
         "maestro_exporter.control",
         "maestro_exporter.mqtt",
         "maestro_exporter.notes",
         "maestro_exporter.simulator",
+        "maestro_exporter.statuspage",
         "maestro_exporter.web",
         "twisted.plugins",
     ],
-    package_data={"maestro_exporter": ["py.typed"]},
+    package_data={
+        "maestro_exporter": ["py.typed"],
+        "maestro_exporter.statuspage": ["assets/*", "templates/*"],
+    },
     data_files=[(f"{SHARE}/{path.parent.as_posix()}", [path.as_posix()]) for path in EXAMPLES],
     install_requires=[
         "twisted[tls]>=24.10",
         "klein>=23.12",
+        # Writes the status page, and escapes what peers call themselves.
+        "jinja2>=3.1",
         "paho-mqtt>=2.1",
         "prometheus-client>=0.17",
         "msgpack>=1.0.4",
@@ -96,6 +103,8 @@ setup(
             "hypothesis",
             "import-linter",
             "isal>=1.6.1",
+            # Drives Debian's Chromium; the browsers of its own are not installed.
+            "playwright",
             "mypy",
             "mypy-zope",
             # Earlier ones spell 1e15 as 1e+015, which the tests of the page compare with.
@@ -104,6 +113,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
+            "schemathesis",
             "treq",
             "twine",
             "types-PyYAML",

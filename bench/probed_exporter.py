@@ -142,7 +142,6 @@ def main() -> None:
 
     from maestro_exporter.bridge import Bridge
     from maestro_exporter.foreground import log_to_standard_output, run_service
-    from maestro_exporter.ingest import Ingest
     from maestro_exporter.service import make_exporter
     from maestro_exporter.tap import Options
 
@@ -153,9 +152,7 @@ def main() -> None:
     (bridge,) = (each for each in exporter.services if isinstance(each, Bridge))
     # Nobody hands out what counts the notes; what the bridge calls calls it.
     receive: Any = bridge._receive
-    cells = (cell.cell_contents for cell in receive.__closure__)
-    ingest = next(each for each in cells if isinstance(each, Ingest))
-    probe = Probe(reactor, answers, ingest)
+    probe = Probe(reactor, answers, receive.__self__._ingest)
     reactor.callWhenRunning(probe.start)
     sys.exit(run_service(exporter, log_to_standard_output(options.settings), reactor))
 

@@ -31,6 +31,7 @@ from bench.harness import (
 MOST = 1.5
 #: The modules of others that the exporter imports at its start.
 LIBRARIES = (
+    "jinja2",
     "klein",
     "msgpack",
     "paho.mqtt.client",

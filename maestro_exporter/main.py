@@ -5,17 +5,29 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from maestro_exporter.process_title import hide_passwords
 from maestro_exporter.stopping import end_at_signals
 
 _HELP = """
 Commands:
+  maestro-exporter check      Whether a cluster is fit for a test, in a table and an exit status.
+  maestro-exporter once       The metrics as they are now, on standard output or in a file.
   maestro-exporter simulate   A simulated Maestro cluster on a real broker.
   maestro-exporter demo       A broker, a simulated cluster and the exporter together.
   maestro-exporter check-config FILE
                               Whether a web configuration, or a file for --config, is right.
 """
+
+#: The module of each command: it has a `main`, which takes the arguments and gives a status.
+_COMMANDS = {
+    "check": "maestro_exporter.commands.check",
+    "check-config": "maestro_exporter.commands.check_config",
+    "demo": "maestro_exporter.commands.demo",
+    "once": "maestro_exporter.commands.once",
+    "simulate": "maestro_exporter.simulator.cli",
+}
 
 
 def main() -> None:
@@ -26,21 +38,13 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command; give its exit status: 0 stopped, 1 could not start, 2 bad usage."""
+    """Run the command; give its exit status: of the exporter 0 stopped, 1 failed, 2 bad usage."""
     # What a subcommand needs is imported only for it.
-    if arguments[:1] == ["simulate"]:
-        from maestro_exporter.simulator.cli import main as simulate
-
-        return simulate(arguments[1:])
-    if arguments[:1] == ["demo"]:
-        from maestro_exporter.demo import main as show
-
-        return show(arguments[1:])
-    if arguments[:1] == ["check-config"]:
-        from maestro_exporter.check import main as check
-
-        return check(arguments[1:])
-    return _export(arguments)
+    command = _COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
+        return _export(arguments)
+    status: int = import_module(command).main(arguments[1:])
+    return status
 
 
 def _export(arguments: Sequence[str]) -> int:

@@ -8,104 +8,28 @@ does not change any more.  Compression is done there in any case.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from maestro_exporter import status
+from maestro_exporter import discovery, documents, fitness, status, statuspage
 from maestro_exporter.compression import Compressed, compress, gzip
 from maestro_exporter.exposition import Encoder, encode
+from maestro_exporter.fitness import Demands, judge, verdict_document
 from maestro_exporter.metrics import cluster_page, exporter_page
+from maestro_exporter.querying import Query, Reply, answers
+from maestro_exporter.sharing import InThread, Job, Shared, SharedByQuestion
 from maestro_exporter.snapshot import ExporterState, Moment, Snapshot
-
-#: A page in pieces, in their order.  Pages of the same data share their large pieces.
-Body = Sequence[bytes]
-
-T = TypeVar("T")
-Job = Callable[[], T]
-
-
-class InThread(Protocol):
-    """Runs a job in another thread."""
-
-    def __call__(self, job: Job[T], /) -> Deferred[T]:
-        """Give a Deferred that fires in the reactor thread with what the job gave."""
-        ...
-
+from maestro_exporter.statuspage import Known, Question
 
 SMALL = 500  # series; rendered in 4 ms
 SMALL_BYTES = 256 * 1024
-#: After a rendering in the other thread, its result is given to all who ask for so many times
-#: as long as it took.  So scrapers, however many, take a fifth of that thread at most, which
-#: takes turns with the threads that listen to the broker.
-REST = 4.0
 PROCESS_PERIOD = 1.0  # seconds between two looks at the process, which take as long as a request
 
-
-class Shared(Generic[T]):
-    """Something that is made when it is asked for, and given to all who ask until it is outdated.
-
-    Args:
-        version: gives what it would be made of now; it is made again when that has changed.
-        prepare: gives a job that makes it, and tells whether that is to be done in the thread.
-        in_thread: runs a job in another thread.
-        seconds: a clock that never steps.
-
-    All but the job are called in the reactor thread.
-    """
-
-    def __init__(
-        self,
-        version: Callable[[], object],
-        prepare: Callable[[], tuple[Job[T], bool]],
-        in_thread: InThread,
-        seconds: Callable[[], float],
-    ) -> None:
-        self._version = version
-        self._prepare = prepare
-        self._in_thread = in_thread
-        self._seconds = seconds
-        self._made: tuple[object, T] | None = None
-        self._rest_until = 0.0
-        self._waiting: list[Deferred[T]] | None = None  # while it is being made
-
-    def get(self) -> T | Deferred[T]:
-        """Give it, or a Deferred that fires with it; with a failure if it cannot be made."""
-        version = self._version()
-        if self._made is not None and (
-            self._made[0] == version or self._seconds() < self._rest_until
-        ):
-            return self._made[1]
-        made: Deferred[T] = Deferred()
-        if self._waiting is not None:
-            self._waiting.append(made)
-            return made
-        job, large = self._prepare()
-        if not large:
-            self._made = version, job()
-            return self._made[1]
-        self._waiting = [made]
-        self._start(version, job)
-        return made
-
-    def _start(self, version: object, job: Job[T]) -> None:
-        began = self._seconds()
-        self._made = None  # there is no need for two at a time in the memory
-
-        def done(made: T) -> T:
-            now = self._seconds()
-            self._made = version, made
-            self._rest_until = now + REST * (now - began)
-            return made
-
-        def tell(result: T | Failure) -> None:
-            waiting, self._waiting = self._waiting or [], None
-            for each in waiting:
-                each.callback(result)  # a failure becomes an errback
-
-        self._in_thread(job).addCallback(done).addBoth(tell)
+T = TypeVar("T")
+#: A page in pieces, in their order.  Pages of the same data share their large pieces.
+Body = Sequence[bytes]
 
 
 class _Joined(Generic[T]):
@@ -207,12 +131,15 @@ class MetricsPage:
         return tail
 
 
-class StatusPage:
+class StatusDocument:
     """The same as JSON; fresh whenever it is asked for, but for large clusters' rests.
 
     Args:
-        snapshot, state, now: give what is known of the cluster and of the exporter, and when.
-        in_thread, seconds: as for the metrics.
+        snapshot: gives what is known of the cluster.
+        state: gives what the exporter knows of itself.
+        now: gives the present moment.
+        in_thread: runs a job in another thread.
+        seconds: a clock that never steps.
     """
 
     def __init__(
@@ -240,6 +167,150 @@ class StatusPage:
     def _compressed_text(self) -> tuple[Job[Body], bool]:
         make_text, _ = self._text()
         return lambda: gzip(compress(make_text())), True
+
+
+class StatusPage:
+    """The same as HTML, for people: made at most once a second for each question.
+
+    Args:
+        known: gives all that it shows.
+        telemetry_path: where the metrics are.
+        in_thread: runs a job in another thread: each page is made there.
+        seconds: a clock that never steps.
+    """
+
+    def __init__(
+        self,
+        known: Callable[[], Known],
+        telemetry_path: str,
+        *,
+        in_thread: InThread,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._known = known
+        self._telemetry_path = telemetry_path
+        self._bodies: SharedByQuestion[tuple[Question, bool], Body] = SharedByQuestion(
+            lambda asked: Shared(
+                lambda: int(seconds()), lambda: self._prepare(*asked), in_thread, seconds
+            )
+        )
+
+    def reply(self, query: Query, *, compressed: bool) -> Reply | Deferred[Reply]:
+        """Give the page that a query asks for; what it asks beside that is ignored.
+
+        Raises:
+            QueryError: it asks for something that there is not.
+        """
+        names = {each.name for each in statuspage.PARAMETERS}
+        asked = {name: texts for name, texts in query.items() if name in names}
+        question = Question(**answers(asked, statuspage.PARAMETERS))
+        made = self._bodies.get((question, compressed))
+        return _reply(made, statuspage.CONTENT_TYPE, compressed=compressed)
+
+    def _prepare(self, question: Question, compressed: bool) -> tuple[Job[Body], bool]:
+        known = self._known()
+
+        def make() -> Body:
+            text = statuspage.page(known, question, self._telemetry_path)
+            return gzip(compress((text,))) if compressed else (text,)
+
+        return make, True
+
+
+class Verdicts:
+    """Whether the cluster is fit for a test, as JSON: with 200 if it is, else with 503.
+
+    Args:
+        snapshot: gives what is known of the cluster.
+        state: gives what the exporter knows of itself.
+        now: gives the present moment.
+        unready: says why the exporter does not know yet; empty if it does.
+        in_thread: runs a job in another thread.
+        seconds: a clock that never steps.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        state: Callable[[], ExporterState],
+        now: Callable[[], Moment],
+        unready: Callable[[], str],
+        *,
+        in_thread: InThread,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._snapshot, self._state, self._now, self._unready = snapshot, state, now, unready
+        self._replies: SharedByQuestion[Demands, Reply] = SharedByQuestion(
+            lambda demands: Shared(object, lambda: self._prepare(demands), in_thread, seconds)
+        )
+
+    def reply(self, query: Query, *, compressed: bool) -> Reply | Deferred[Reply]:
+        """Give the verdict on what a query demands, never compressed.
+
+        Raises:
+            QueryError: it demands something that cannot be demanded.
+        """
+        return self._replies.get(Demands(**answers(query, fitness.PARAMETERS)))
+
+    def _prepare(self, demands: Demands) -> tuple[Job[Reply], bool]:
+        snapshot, state, now, unready = (
+            self._snapshot(),
+            self._state(),
+            self._now(),
+            self._unready(),
+        )
+
+        def make() -> Reply:
+            verdict = judge(snapshot, state, now, demands, unready)
+            body = verdict_document(verdict, snapshot, state, now)
+            return Reply(200 if verdict.fit else 503, documents.CONTENT_TYPE, (body,))
+
+        return make, _is_large(snapshot)
+
+
+class Discovery:
+    """Where the live peers are, for Prometheus.
+
+    Args:
+        generation: of the snapshot that would be given now.
+        snapshot: gives what is known of the cluster.
+        in_thread: runs a job in another thread.
+        seconds: a clock that never steps.
+    """
+
+    def __init__(
+        self,
+        generation: Callable[[], int],
+        snapshot: Callable[[], Snapshot],
+        *,
+        in_thread: InThread,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._snapshot = snapshot
+        self._bodies: SharedByQuestion[int, Body] = SharedByQuestion(
+            lambda port: Shared(generation, lambda: self._prepare(port), in_thread, seconds)
+        )
+
+    def reply(self, query: Query, *, compressed: bool) -> Reply | Deferred[Reply]:
+        """Give the targets at the port that a query asks for, never compressed.
+
+        Raises:
+            QueryError: it asks for something that there is not.
+        """
+        port = answers(query, discovery.PARAMETERS)["port"]
+        return _reply(self._bodies.get(port), documents.CONTENT_TYPE)
+
+    def _prepare(self, port: int) -> tuple[Job[Body], bool]:
+        snapshot = self._snapshot()
+        return lambda: (discovery.targets(snapshot, port),), _is_large(snapshot)
+
+
+def _reply(
+    made: Body | Deferred[Body], content_type: str, *, compressed: bool = False
+) -> Reply | Deferred[Reply]:
+    if isinstance(made, Deferred):
+        return made.addCallback(lambda body: Reply(200, content_type, body, compressed))
+    return Reply(200, content_type, made, compressed)
 
 
 def _is_large(snapshot: Snapshot) -> bool:

@@ -275,6 +275,29 @@ def _file(path: Path) -> _Source:
     return source
 
 
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Refuse a secret on the command line.
+
+    An option can be cut short as long as it is clear which one is meant; but what begins
+    with the name of a secret is more likely the secret than an option with a longer name.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0][2:]
+        if argument[:2] != "--" or not name:
+            continue
+        meant = [option.name for option in OPTIONS if option.name.startswith(name)]
+        for option in OPTIONS:
+            short = option.name.startswith(name)
+            if option.secret and short and all(each.startswith(option.name) for each in meant):
+                raise SettingsError(
+                    f"--{option.name}: everybody can see command lines; give {option.variable}, "
+                    "or a file"
+                )
+
+
 def is_settings_file(path: Path) -> bool:
     """Tell a file of `VARIABLE="value"` lines from others, by the first line that says anything."""
     try:

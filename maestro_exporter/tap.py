@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +28,7 @@ from maestro_exporter.settings import (
     SettingsError,
     StartError,
     load,
+    refuse_secrets,
 )
 from maestro_exporter.stopping import stop_at_signals
 from maestro_exporter.values import FAILED_STATUS, USAGE_STATUS, one_line, shown
@@ -80,9 +81,9 @@ class Options(usage.Options):
         """Parse, or end the process with status 2 and one line on standard error."""
         hide_passwords()
         try:
-            _refuse_secrets(sys.argv[1:] if options is None else options)
+            refuse_secrets(sys.argv[1:] if options is None else options)
             super().parseOptions(options)
-        except usage.UsageError as error:
+        except (usage.UsageError, SettingsError) as error:
             sys.stderr.write(f"maestro-exporter: {one_line(str(error))}\n")
             sys.exit(USAGE_STATUS)
 
@@ -125,29 +126,6 @@ def _current_folder() -> str:
         return str(Path.cwd())
     except OSError:  # it has been removed
         return ""
-
-
-def _refuse_secrets(arguments: Sequence[str]) -> None:
-    """Refuse a secret on the command line.
-
-    An option can be cut short as long as it is clear which one is meant; but what begins
-    with the name of a secret is more likely the secret than an option with a longer name.
-
-    Raises:
-        UsageError: there is one.
-    """
-    for argument in arguments:
-        name = argument.partition("=")[0][2:]
-        if argument[:2] != "--" or not name:
-            continue
-        meant = [option.name for option in OPTIONS if option.name.startswith(name)]
-        for option in _SECRETS:
-            short = option.name.startswith(name)
-            if short and all(each.startswith(option.name) for each in meant):
-                raise usage.UsageError(
-                    f"--{option.name}: everybody can see command lines; give {option.variable}, "
-                    "or a file"
-                )
 
 
 def _handler(option: Option) -> Callable[..., None]:

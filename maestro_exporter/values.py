@@ -150,14 +150,14 @@ def boolean(text: str) -> bool:
     return text == "true"
 
 
-#: Segments that do not begin with a dot, outside /-/ and /api/, where the other pages are.
-_PATH = re.compile(r"(?!/(?:-|api)(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+#: Segments that do not begin with a dot, outside those below which the other pages are.
+_PATH = re.compile(r"(?!/(?:-|api|assets)(?:/|$))(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
 def path(text: str) -> str:
     """Parse the path of a page."""
     if not _PATH.fullmatch(text):
-        raise ValueError("give a path such as /metrics, outside /-/ and /api/")
+        raise ValueError("give a path such as /metrics, outside /-/, /api/ and /assets/")
     return text
 
 
@@ -225,5 +225,9 @@ _USER_INFO = re.compile(r'[^\s"]*://.*@|[^\s"]+@', re.DOTALL)
 
 def one_line(message: str) -> str:
     """Give an error for people: one line, without what may be a user name and password."""
-    hidden = _USER_INFO.sub("***@", message)
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in hidden)
+    return printable(_USER_INFO.sub("***@", message))
+
+
+def printable(text: str) -> str:
+    """Give a text as one line, with which nobody can steer a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

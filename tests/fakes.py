@@ -29,10 +29,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+
+from maestro_exporter.querying import Query, Reply
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
 V5 = MQTTProtocolVersion.MQTTv5
@@ -654,3 +657,57 @@ def unreachable(error: Exception) -> Script:
         raise error
 
     return script
+
+
+class FakeThread:
+    """Runs jobs when it is told to.
+
+    Attributes:
+        jobs: that wait, with their results.
+        running: it runs one just now.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self.running = False
+
+    def __call__(self, job: Callable[[], Any], /) -> Deferred[Any]:
+        result: Deferred[Any] = Deferred()
+        self.jobs.append((job, result))
+        return result
+
+    def run(self) -> None:
+        """Run the job that has waited longest."""
+        job, result = self.jobs.pop(0)
+        self.running = True
+        try:
+            made = job()
+        except Exception:  # noqa: BLE001 - as the real pool does
+            made = Failure()
+        finally:
+            self.running = False
+        result.callback(made)
+
+
+class FakeAnswerer:
+    """Answers every question alike.
+
+    Args:
+        make: gives the answer.
+
+    Attributes:
+        asked: the questions, and whether each answer could be compressed.
+    """
+
+    def __init__(self, make: Callable[[], Reply | Deferred[Reply]]) -> None:
+        self._make = make
+        self.asked: list[tuple[Query, bool]] = []
+
+    def reply(self, query: Query, *, compressed: bool) -> Reply | Deferred[Reply]:
+        self.asked.append((query, compressed))
+        return self._make()
+
+
+def answering(body: bytes, content_type: str = "application/json") -> FakeAnswerer:
+    """Give one whose answer is this."""
+    return FakeAnswerer(lambda: Reply(200, content_type, (body,)))

@@ -44,6 +44,7 @@ def exporter_state(**fields: Any) -> ExporterState:
         "notes_received": {},
         "notes_sent": {},
         "notes_rejected": {},
+        "last_rejected": None,
         "results_dropped": 0,
         "interval": 10.0,
         "expiry": 30.0,

@@ -33,9 +33,10 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 import maestro_exporter
-from maestro_exporter import check, clock, demo, foreground, garbage, main, service, tap
+from maestro_exporter import clock, collector, foreground, garbage, main, service, tap
 from maestro_exporter.bridge import STOP_PATIENCE, Bridge, LinkStatus
 from maestro_exporter.broker import Broker
+from maestro_exporter.commands import check_config, demo
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.exposition import CONTENT_TYPE
 from maestro_exporter.foreground import log_to_standard_output, run_service
@@ -425,6 +426,7 @@ def link_status(**fields: Any) -> LinkStatus:
         "broker_dropped": None,
         "dropped": 0,
         "dropped_acknowledged": 0,
+        "dropped_at": None,
     }
     return LinkStatus(**(fresh | fields))
 
@@ -481,7 +483,7 @@ class WiredTestCase(ExporterTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(service, "Bridge", FakeBridge)
+        self.patch(collector, "Bridge", FakeBridge)
         self.at = 1000.0
 
     def make(self, *listen: Address, **settings: Any) -> Exporter:
@@ -974,10 +976,10 @@ class WebConfigTests(WiredTestCase):
         """From the start on, and after a change for the next request."""
         path = self.file("http_server_config:\n  headers: {X-Frame-Options: deny}\n")
         exporter = self.start(web_config=path)
-        seen = [self.get(b"/")[0].headers.getRawHeaders("X-Frame-Options")]
+        seen = [self.get(b"/metrics")[0].headers.getRawHeaders("X-Frame-Options")]
         path.write_text("http_server_config:\n  headers: {X-Frame-Options: sameorigin}\n")
         exporter.reload()
-        seen.append(self.get(b"/")[0].headers.getRawHeaders("X-Frame-Options"))
+        seen.append(self.get(b"/metrics")[0].headers.getRawHeaders("X-Frame-Options"))
         self.assertEqual(seen, [["deny"], ["sameorigin"]])
 
     def test_passwords_are_given_to_their_pool(self) -> None:
@@ -1071,7 +1073,7 @@ class PartsTests(ExporterTestCase):
     def test_small_pages_take_no_thread(self) -> None:
         """Nor does what is not compressed."""
         self.start()
-        for target in (b"/metrics", b"/api/v1/status", b"/", b"/-/ready"):
+        for target in (b"/metrics", b"/api/v1/status", b"/api/v1/check", b"/-/ready"):
             self.get(target)
         self.assertEqual(self.in_pools()["pages"], (True, 0))
 
@@ -1150,10 +1152,28 @@ class PartsTests(ExporterTestCase):
         self.start()
         self.assertNotIn("python_info", self.get(b"/metrics")[1])
 
-    def test_landing_page(self) -> None:
-        """It names the version that runs."""
+    def test_status_page(self) -> None:
+        """It is made in the pool of pages, of what is known, and names the version that runs."""
+        self.start(telemetry_path="/m")
+        asked = self.ask(b"/")
+        self.assertEqual(self.in_pools()["pages"], (True, 1))
+        self.pools["pages"].run()
+        self.hear_threads()
+        body = self.successResultOf(treq.content(self.successResultOf(asked))).decode()
+        self.assertIn(f"maestro-exporter {maestro_exporter.__version__}", body)
+        self.assertIn('href="m"', body)
+        for name in ("status.css", "status.js", "icon.svg"):
+            self.assertIn(f'"assets/{name}"', body)
+            self.assertEqual(self.get(f"/assets/{name}".encode())[0].code, 200)
+
+    def test_questions_of_scripts(self) -> None:
+        """They are answered of what is known, at once where the cluster is small."""
         self.start()
-        self.assertIn(f"Version {maestro_exporter.__version__}.", self.get(b"/")[1])
+        response, body = self.get(b"/api/v1/check")
+        self.assertEqual(response.code, 503)
+        self.assertEqual(json.loads(body)["reasons"][0]["kind"], "no_broker")
+        response, body = self.get(b"/api/v1/discovery")
+        self.assertEqual((response.code, json.loads(body)), (200, []))
 
     def test_time_outs_of_the_site_run_on_the_reactor(self) -> None:
         """Nothing uses another reactor than the one given."""
@@ -1542,7 +1562,7 @@ class MainTests(SynchronousTestCase):
 
         self.patch(cli, "main", take("simulate", 3))
         self.patch(demo, "main", take("demo", 4))
-        self.patch(check, "main", take("check-config", 5))
+        self.patch(check_config, "main", take("check-config", 5))
         self.assertEqual(main.run(["simulate", "-x", "demo"]), 3)
         self.assertEqual(main.run(["demo"]), 4)
         self.assertEqual(main.run(["check-config", "web.yml"]), 5)

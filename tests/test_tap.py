@@ -157,7 +157,7 @@ BAD: tuple[tuple[Sequence[str], str], ...] = (
     (["--web.max-requests=0"], '--web.max-requests: "0": give a whole number from 1 to 1000'),
     (
         ["--web.telemetry-path", "m"],
-        '--web.telemetry-path: "m": give a path such as /metrics, outside /-/ and /api/',
+        '--web.telemetry-path: "m": give a path such as /metrics, outside /-/, /api/ and /assets/',
     ),
     (["--interval", "0"], f'--interval: "0": {_TIME} 100ms to 1h'),
     (["--peer-expiry", "0"], f'--peer-expiry: "0": {_TIME} 100ms to 24h'),

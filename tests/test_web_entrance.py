@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from maestro_exporter.web.entrance import Entrance
 from maestro_exporter.web.pages import Pages
 from maestro_exporter.web.security import Security
 from maestro_exporter.web.server import BoundedSite
-from tests.fakes import Log
+from tests.fakes import Log, answering
 from tests.test_web_server import Answer, Static, Wire, get, read_answers
 
 OPEN = (b"/-/healthy", b"/-/ready")
@@ -61,11 +62,14 @@ class EntranceTestCase(SynchronousTestCase):
             Static(b"metrics\n"),
             content_type="text/plain",
             telemetry_path="/metrics",
+            status_page=answering(b"<html>"),
+            assets={},
             status=Static(b"{}\n"),
+            check=answering(b"{}\n"),
+            discovery=answering(b"[]\n"),
             unready=lambda: "",
             unhealthy=lambda: "",
             max_requests=5,
-            version="1",
         )
         self.pages: Any = pages.resource()
         self.site = BoundedSite(Entrance(self.pages, self.security), self.reactor)
@@ -94,9 +98,19 @@ class EntranceTestCase(SynchronousTestCase):
         self.assertEqual(answer.headers["content-length"], str(len(body)))
         self.assertNotIn("server", answer.headers)
 
-    def assert_refused(self, answer: Answer) -> None:
+    def assert_error(self, answer: Answer, path: bytes, status: int, title: str) -> None:
+        """The answer is this error, as a problem where scripts ask, and shows nothing else."""
+        if not path.startswith(b"/api/"):
+            self.assert_plain(answer, status, f"{status} {title}\n".encode())
+            return
+        problem = {"type": "about:blank", "title": title, "status": status}
+        self.assertEqual((answer.status, json.loads(answer.body)), (status, problem))
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertNotIn("server", answer.headers)
+
+    def assert_refused(self, answer: Answer, path: bytes = b"/") -> None:
         """The answer asks for a password."""
-        self.assert_plain(answer, 401, b"401 Unauthorized\n")
+        self.assert_error(answer, path, 401, "Unauthorized")
         self.assertEqual(
             answer.headers["www-authenticate"], 'Basic realm="maestro-exporter", charset="UTF-8"'
         )
@@ -154,7 +168,7 @@ class PasswordTests(EntranceTestCase):
             basic(b"a:b", b"Basi"),
         ):
             for path in BEHIND:
-                self.assert_refused(self.ask(path, header))
+                self.assert_refused(self.ask(path, header), path)
         self.assertEqual(users.asked, [])
 
     def test_credentials(self) -> None:
@@ -280,7 +294,8 @@ class RateTests(EntranceTestCase):
         users = self.users(True)
         self.patch(self.security, "may_ask_now", lambda: False)
         for path in BEHIND:
-            self.assert_plain(self.ask(path, basic(b"a:b")), 429, b"429 Too Many Requests\n")
+            answer = self.ask(path, basic(b"a:b"))
+            self.assert_error(answer, path, 429, "Too Many Requests")
         for path in OPEN:
             self.assertEqual(self.ask(path).status, 200)
         self.assertEqual(users.asked, [])

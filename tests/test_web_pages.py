@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import html
+import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import treq
@@ -13,17 +14,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
+from maestro_exporter.querying import QueryError, Reply
 from maestro_exporter.snapshot import Moment
 from maestro_exporter.web.entrance import Entrance
 from maestro_exporter.web.pages import Pages
 from maestro_exporter.web.security import Security
-from tests.fakes import Log
+from tests.fakes import FakeAnswerer, Log, answering
 
 PAGE = b"# TYPE x gauge\nx 1.0\n"
 #: What stands in for it where a client takes gzip.
 PACKED = b"\x1f\x8b packed"
 PAGE_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATUS = b'{"format": 1}\n'
+HTML = b"<!DOCTYPE html>\n"
+VERDICT = b'{"fit": true}\n'
+TARGETS = b"[]\n"
+ASSETS = {"a.css": ("text/css; charset=utf-8", b"p {}\n"), "b.svg": ("image/svg+xml", b"<svg/>")}
 TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 OTHER_METHODS = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW")
@@ -74,24 +80,38 @@ def served(
     unready: Callable[[], str] = lambda: "",
     unhealthy: Callable[[], str] = lambda: "",
     max_requests: int = 40,
-    version: str = "1.2.3",
+    status_page: FakeAnswerer | None = None,
+    check: FakeAnswerer | None = None,
+    discovery: FakeAnswerer | None = None,
 ) -> IResource:
     """Give the pages behind an entrance that is open to all."""
     pages = Pages(
         metrics or page_of(PAGE),
         content_type=PAGE_TYPE,
         telemetry_path=telemetry_path,
+        status_page=status_page or answering(HTML, HTML_TYPE),
+        assets=ASSETS,
         status=status or page_of(STATUS),
+        check=check or answering(VERDICT),
+        discovery=discovery or answering(TARGETS),
         unready=unready,
         unhealthy=unhealthy,
         max_requests=max_requests,
-        version=version,
     )
 
     def in_thread(_: object) -> Any:
         raise AssertionError("there is no password to check")
 
     return Entrance(pages.resource(), Security(None, in_thread, lambda: Moment(0.0, 0.0)))
+
+
+def _one(name: str, answerer: FakeAnswerer) -> dict[str, Any]:
+    """Give the argument of that name."""
+    return {name: answerer}
+
+
+def _same(made: Deferred[Reply]) -> Deferred[Reply]:
+    return made
 
 
 class Answer(NamedTuple):
@@ -163,6 +183,14 @@ class PagesTestCase(SynchronousTestCase):
         self.assertEqual((answer.status, answer.body), (status, body))
         self.assertEqual(answer.header("Content-Type"), TEXT_TYPE)
         self.assertEqual(answer.length, len(body))
+
+    def assert_problem(self, answer: Answer, status: int, title: str, detail: str = "") -> None:
+        """The answer is this problem."""
+        self.assertEqual(answer.header("Content-Type"), "application/problem+json")
+        self.assertEqual(answer.length, len(answer.body))
+        problem = {"type": "about:blank", "title": title, "status": status}
+        self.assertEqual(json.loads(answer.body), problem | ({"detail": detail} if detail else {}))
+        self.assertEqual(answer.status, status)
 
 
 class MetricsTests(PagesTestCase):
@@ -339,7 +367,7 @@ class StatusTests(PagesTestCase):
     def test_error_when_the_page_cannot_be_made(self) -> None:
         """The answer says nothing of the inside, and may not be kept; the log says everything."""
         answer = self.ask(b"/api/v1/status", status=broken())
-        self.assert_plain(answer, 500, b"500 Internal Server Error\n")
+        self.assert_problem(answer, 500, "Internal Server Error")
         self.assertEqual(answer.header("Cache-Control"), "no-store")
         (logged,) = self.flushLoggedErrors(ZeroDivisionError)
         self.assertEqual(logged.getErrorMessage(), "a secret of the inside")
@@ -363,12 +391,16 @@ class MostRequestsTests(PagesTestCase):
     def test_one_too_many(self) -> None:
         """Who comes when there are enough is told so, and when to come again."""
         waiting = [self.get(b"/metrics"), self.get(b"/api/v1/status")]
-        for target in (b"/metrics", b"/api/v1/status"):
-            answer = self.answer_to(self.get(target))
-            self.assert_plain(answer, 503, b"503 Service Unavailable\n")
+        why = "too many pages are on their way"
+        plain, problem = (
+            self.answer_to(self.get(target)) for target in (b"/metrics", b"/api/v1/status")
+        )
+        self.assert_plain(plain, 503, f"{why}\n".encode())
+        self.assert_problem(problem, 503, "Service Unavailable", why)
+        for answer in (plain, problem):
             self.assertEqual(answer.header("Retry-After"), "1")
         head = self.answer_to(self.get(b"/metrics", "HEAD"))
-        self.assertEqual((head.status, head.body, head.length), (503, b"", 24))
+        self.assertEqual((head.status, head.body, head.length), (503, b"", len(why) + 1))
         self.assertEqual(len(self.made), 2)
         for asking, made in zip(waiting, self.made, strict=True):
             made.callback([PAGE])
@@ -378,7 +410,7 @@ class MostRequestsTests(PagesTestCase):
         """What costs nothing is always there: nobody takes the exporter for dead."""
         for _ in range(2):
             self.get(b"/metrics")
-        for target in (b"/", b"/-/healthy", b"/-/ready"):
+        for target in (b"/assets/a.css", b"/-/healthy", b"/-/ready"):
             self.assertEqual(self.answer_to(self.get(target)).status, 200)
         self.assertEqual(self.answer_to(self.get(b"/other")).status, 404)
 
@@ -404,36 +436,142 @@ class MostRequestsTests(PagesTestCase):
                 self.assertEqual(self.answer_to(Asking(resource, b"/metrics")).status, 200)
 
 
-class OtherPagesTests(PagesTestCase):
-    """The landing page, and those that say how the exporter is."""
+class AnswererTests(PagesTestCase):
+    """Pages that depend on what stands behind the `?`."""
 
-    def test_landing_page(self) -> None:
-        """It says what this is and its version, and links to the metrics and the status."""
+    PATHS = (
+        (b"/", "status_page", HTML_TYPE, HTML),
+        (b"/api/v1/check", "check", "application/json", VERDICT),
+        (b"/api/v1/discovery", "discovery", "application/json", TARGETS),
+    )
+
+    def test_answer(self) -> None:
+        """It is what was given, and must not be kept; HEAD gives the same without a body."""
+        for path, _, content_type, body in self.PATHS:
+            answer, head = self.ask(path), self.ask(path, "HEAD")
+            self.assertEqual((answer.status, answer.body), (200, body))
+            self.assertEqual((head.status, head.body, head.length), (200, b"", len(body)))
+            for each in (answer, head):
+                self.assertEqual(each.header("Content-Type"), content_type)
+                self.assertEqual(each.header("Cache-Control"), "no-store")
+                self.assertEqual(each.header("Vary"), "Accept-Encoding")
+
+    def test_answer_has_a_status_of_its_own(self) -> None:
+        """So a script need not read it."""
+        check = FakeAnswerer(lambda: Reply(503, "application/json", (VERDICT,)))
+        answer = self.ask(b"/api/v1/check", check=check)
+        self.assertEqual((answer.status, answer.body), (503, VERDICT))
+        self.assertEqual(answer.header("Content-Type"), "application/json")
+
+    def test_question_is_handed_over(self) -> None:
+        """All values of each parameter, decoded, the empty ones too; and what the client takes."""
+        for path, name, _, _ in self.PATHS:
+            answerer = answering(b"")
+            target = path + b"?a=1&b=%C3%A9+x&a=&c"
+            gzip = {b"Accept-Encoding": [b"gzip"]}
+            self.ask(target, headers=gzip, **_one(name, answerer))
+            self.assertEqual(answerer.asked, [({"a": ["1", ""], "b": ["é x"], "c": [""]}, True)])
+
+    def test_answer_that_is_compressed_says_so(self) -> None:
+        """It need not be, even where the client would take that."""
+        gzip = {b"Accept-Encoding": [b"gzip"]}
+        for compressed, encoding in ((True, "gzip"), (False, None)):
+            page = FakeAnswerer(partial(Reply, 200, HTML_TYPE, (PACKED,), compressed))
+            answer = self.ask(b"/", headers=gzip, status_page=page)
+            self.assertEqual((answer.body, answer.header("Content-Encoding")), (PACKED, encoding))
+
+    def test_answer_that_is_made_in_another_thread(self) -> None:
+        """It is waited for, and counts as one on its way."""
+        for path, name, _, _ in self.PATHS:
+            made: Deferred[Reply] = Deferred()
+            resource = served(max_requests=1, **_one(name, FakeAnswerer(partial(_same, made))))
+            asking = Asking(resource, path)
+            self.assertNoResult(asking.responding)
+            self.assertEqual(self.answer_to(Asking(resource, path)).status, 503)
+            made.callback(Reply(200, "text/plain", (b"x",)))
+            self.assertEqual(self.answer_to(asking).body, b"x")
+
+    def test_error_when_there_is_no_such_answer(self) -> None:
+        """The reason is in the answer: in a line for people, as a problem for scripts."""
+
+        def refuse() -> Reply:
+            raise QueryError("senders: give it once")
+
+        for path, name, _, _ in self.PATHS:
+            answer = self.ask(path, **_one(name, FakeAnswerer(refuse)))
+            if path == b"/":
+                self.assert_plain(answer, 400, b"senders: give it once\n")
+            else:
+                self.assert_problem(answer, 400, "Bad Request", "senders: give it once")
+
+    def test_error_when_the_query_is_no_text(self) -> None:
+        """It is refused before anybody is asked."""
+        for target in (b"/api/v1/check?a=%ff", b"/api/v1/discovery?%ff=1"):
+            answer = self.ask(target)
+            self.assert_problem(answer, 400, "Bad Request", "the query is not UTF-8")
+
+    def test_page_for_people_may_only_use_what_comes_from_here(self) -> None:
+        """No script, style, picture or connection from elsewhere, or within the page."""
         answer = self.ask(b"/")
+        policy = answer.header("Content-Security-Policy") or ""
+        self.assertTrue(policy.startswith("default-src 'none'; "))
+        self.assertNotIn("unsafe", policy)
+        self.assertNotIn("http", policy)
+        self.assertEqual(answer.header("X-Content-Type-Options"), "nosniff")
+
+
+class AssetTests(PagesTestCase):
+    """The files that the page for people needs."""
+
+    def test_asset(self) -> None:
+        """Each has its type, and is to be asked for again with its tag."""
+        for name, (content_type, body) in ASSETS.items():
+            answer = self.ask(f"/assets/{name}".encode())
+            self.assertEqual((answer.status, answer.body), (200, body))
+            self.assertEqual(answer.header("Content-Type"), content_type)
+            self.assertEqual(answer.header("Cache-Control"), "no-cache")
+            self.assertEqual(answer.header("X-Content-Type-Options"), "nosniff")
+            tag = answer.header("ETag")
+            assert tag is not None
+            again = self.ask(f"/assets/{name}".encode(), headers={b"If-None-Match": [tag.encode()]})
+            self.assertEqual((again.status, again.body), (304, b""))
+
+    def test_asset_that_has_changed(self) -> None:
+        """It has another tag."""
+        answer = self.ask(b"/assets/a.css", headers={b"If-None-Match": [b'"old"']})
         self.assertEqual(answer.status, 200)
-        self.assertEqual(answer.header("Content-Type"), HTML_TYPE)
-        self.assertEqual(answer.length, len(answer.body))
-        self.assertIn(b"<h1>maestro-exporter</h1>", answer.body)
-        self.assertIn(b"Maestro test cluster", answer.body)
-        self.assertIn(b"Version 1.2.3.", answer.body)
-        self.assertIn(b'<a href="/metrics">', answer.body)
-        self.assertIn(b'<a href="/api/v1/status">', answer.body)
+        tags = {self.ask(f"/assets/{name}".encode()).header("ETag") for name in ASSETS}
+        self.assertEqual(len(tags), len(ASSETS))
 
-    def test_landing_page_when_the_metrics_are_elsewhere(self) -> None:
-        """The link leads to them."""
-        self.assertIn(b'<a href="/a/b">', self.ask(b"/", telemetry_path="/a/b").body)
+    def test_error_when_there_is_no_such_file(self) -> None:
+        """Nothing but these files is there."""
+        for target in (b"/assets/", b"/assets/c.css", b"/assets/../setup.py", b"/assets/a.css/"):
+            self.assertEqual(self.ask(target).status, 404, target)
 
-    def test_landing_page_when_the_version_is_odd(self) -> None:
-        """What is no HTML is escaped."""
-        version = '1<script>&"{0}{version}%s'
-        body = self.ask(b"/", version=version).body
-        self.assertIn(f"Version {html.escape(version)}.".encode(), body)
-        self.assertNotIn(b"<script>", body)
 
-    def test_landing_page_when_only_its_head_is_asked_for(self) -> None:
-        """HEAD gives the same length, and no body."""
-        head, page = self.ask(b"/", "HEAD"), self.ask(b"/")
-        self.assertEqual((head.status, head.body, head.length), (200, b"", page.length))
+class ProblemTests(PagesTestCase):
+    """Errors of the pages for scripts."""
+
+    def test_errors_are_problems(self) -> None:
+        """They are JSON by RFC 9457, whatever is wrong; elsewhere they are a line of text."""
+        for target, method, status, title in (
+            (b"/api/v1/", "GET", 404, "Not Found"),
+            (b"/api/v2/status", "GET", 404, "Not Found"),
+            (b"/api/v1/status/", "GET", 404, "Not Found"),
+            (b"/api/v1/status", "PUT", 405, "Method Not Allowed"),
+            (b"/api/v1/check", "POST", 405, "Method Not Allowed"),
+        ):
+            self.assert_problem(self.ask(target, method), status, title)
+        self.assert_plain(self.ask(b"/api"), 404, b"404 Not Found\n")
+
+    def test_problem_when_only_its_head_is_asked_for(self) -> None:
+        """HEAD gives its length, and no body."""
+        head, problem = self.ask(b"/api/v1/", "HEAD"), self.ask(b"/api/v1/")
+        self.assertEqual((head.status, head.body, head.length), (404, b"", problem.length))
+
+
+class OtherPagesTests(PagesTestCase):
+    """Those that say how the exporter is."""
 
     def test_health(self) -> None:
         """Whoever asks gets a short text."""
@@ -512,8 +650,7 @@ class RefusalTests(PagesTestCase):
             b"/-/read",
             b"/-/ready/",
             b"/-/reload",
-            b"/api/v1/",
-            b"/api/v1/status/",
+            b"/api",
             b"/favicon.ico",
             b"/../etc/passwd",
             b"/%2e%2e/etc/passwd",
@@ -535,7 +672,7 @@ class RefusalTests(PagesTestCase):
 
     def test_method_not_allowed(self) -> None:
         """Pages are there to be read; the answer says by which methods."""
-        for target in (b"/", b"/metrics", b"/api/v1/status", b"/-/healthy", b"/-/ready"):
+        for target in (b"/", b"/metrics", b"/assets/a.css", b"/-/healthy", b"/-/ready"):
             for method in OTHER_METHODS:
                 answer = self.ask(target, method)
                 self.assert_plain(answer, 405, b"405 Method Not Allowed\n")

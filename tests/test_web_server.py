@@ -33,7 +33,7 @@ from maestro_exporter.web.server import (
     REQUEST_SECONDS,
     BoundedSite,
 )
-from tests.fakes import Log
+from tests.fakes import Log, answering
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLIENT = "192.0.2.1"
@@ -851,11 +851,14 @@ def whole_site(reactor: Any, *, access_log: bool = False) -> BoundedSite:
         Static(b"metrics\n"),
         content_type="text/plain",
         telemetry_path="/metrics",
+        status_page=answering(b"<html>"),
+        assets={},
         status=Static(b"{}\n"),
+        check=answering(b"{}\n"),
+        discovery=answering(b"[]\n"),
         unready=lambda: "",
         unhealthy=lambda: "",
         max_requests=5,
-        version="1",
     )
     security = Security(None, _no_thread, lambda: Moment(0.0, 0.0))
     return BoundedSite(Entrance(pages.resource(), security), reactor, access_log=access_log)

@@ -16,7 +16,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 
-from maestro_exporter.web.answers import OPEN_PATHS, answer_plainly
+from maestro_exporter.web.answers import OPEN_PATHS, refuse
 from maestro_exporter.web.security import Security
 
 
@@ -42,18 +42,18 @@ class Entrance(Resource):
         for name, value in self._security.config.headers.items():
             request.setHeader(name, value)
         if not _is_readable(request):
-            return answer_plainly(request, 400)
+            return refuse(request, 400)
         if request.path in OPEN_PATHS:
             return self._let_in(request)
         if not self._security.may_ask_now():
-            return answer_plainly(request, 429)
+            return refuse(request, 429)
         return self._ask_who(request)
 
     def _let_in(self, request: Any) -> Any:
         try:
             return self._pages.render(request)
         except HTTPException:  # of Klein, before it looks at its routes: a host that is none
-            return answer_plainly(request, 400)
+            return refuse(request, 400)
 
     def _ask_who(self, request: Any) -> Any:
         credentials = self._security.credentials
@@ -61,11 +61,11 @@ class Entrance(Resource):
             return self._let_in(request)
         given = _basic_credentials(request.getHeader(b"Authorization"))
         if given is None:
-            return _refuse(request)
+            return _ask_for_password(request)
         gone: list[Failure] = []
         known = credentials.check(*given, wanted=lambda: not gone)
         if known is None:
-            return answer_plainly(request, 503)
+            return refuse(request, 503)
         if isinstance(known, Deferred):
             request.notifyFinish().addErrback(gone.append)
             self._wait(request, known, gone)
@@ -76,7 +76,7 @@ class Entrance(Resource):
         def answer(right: bool) -> None:
             if gone:
                 return
-            body = self._let_in(request) if right else _refuse(request)
+            body = self._let_in(request) if right else _ask_for_password(request)
             if body is not NOT_DONE_YET:
                 request.write(body)
                 request.finish()
@@ -84,15 +84,15 @@ class Entrance(Resource):
         def failed(failure: Failure) -> None:
             self.log.failure("A password could not be checked", failure)
             if not gone:
-                request.write(answer_plainly(request, 500))
+                request.write(refuse(request, 500))
                 request.finish()
 
         known.addCallback(answer).addErrback(failed)
 
 
-def _refuse(request: Any) -> bytes:
+def _ask_for_password(request: Any) -> bytes:
     request.setHeader("WWW-Authenticate", 'Basic realm="maestro-exporter", charset="UTF-8"')
-    return answer_plainly(request, 401)
+    return refuse(request, 401)
 
 
 def _is_readable(request: Any) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter import check, main
+from maestro_exporter import main
+from maestro_exporter.commands import check_config
 
 HASH = "$2y$04$MvONIs8aJxh75objxcVaTuUU2G0NkzP9iSZnk.2CISmozzcdcn1ri"
 
@@ -33,7 +34,7 @@ class CheckTests(SynchronousTestCase):
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             try:
-                status = check.main([str(each) for each in arguments])
+                status = check_config.main([str(each) for each in arguments])
             except SystemExit as ending:
                 assert isinstance(ending.code, int)
                 status = ending.code

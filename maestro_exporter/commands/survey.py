@@ -1,0 +1,235 @@
+"""What `check` and `once` share: they connect, ask a few rounds, and stop; nothing is served."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn, TextIO, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import globalLogBeginner
+
+from maestro_exporter import clock, options, values
+from maestro_exporter.arguments import OneLineParser, argument
+from maestro_exporter.collector import Collector
+from maestro_exporter.options import OPTIONS
+from maestro_exporter.settings import Settings, SettingsError, load, refuse_secrets
+from maestro_exporter.snapshot import Moment, Snapshot
+from maestro_exporter.stopping import stop_at_signals
+from maestro_exporter.threads import one_thread
+
+T = TypeVar("T")
+
+NO_BROKER_STATUS = 3
+#: How commands end that somebody interrupts.
+INTERRUPTED_STATUS = 130
+#: Seconds between two rounds: a survey is over sooner than the first of an exporter's.
+INTERVAL = 1.0
+#: Rounds after which it may be over: one that is answered shows who is there, and a few how it is.
+LEAST_ROUNDS = 3
+#: Seconds between two looks at what has been answered.
+PERIOD = 0.1
+_DEFAULT_TIMEOUT = "15s"
+#: The options of the exporter that say how the broker is reached.
+_OFFERED = (
+    options.URL,
+    options.USERNAME,
+    options.PASSWORD_FILE,
+    options.CA_FILE,
+    options.CERT_FILE,
+    options.KEY_FILE,
+    options.INSECURE,
+    options.VERSION,
+    options.CONFIG,
+)
+
+
+class SurveyParser(OneLineParser):
+    """A command line with the options for the broker, and a timeout."""
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(
+            prog=f"maestro-exporter {command}",
+            description=description,
+            epilog="The broker can also be given in the environment, or in a --config file, as for "
+            "the exporter: "
+            + ", ".join(
+                option.variable
+                for option in OPTIONS
+                if option.name in (*_OFFERED, options.PASSWORD)
+            )
+            + ".",
+            allow_abbrev=False,
+        )
+
+    def add_common_arguments(self) -> None:
+        """Add those options; behind the command's own, since there are many."""
+        self.add_argument(
+            "--timeout",
+            type=argument(values.duration("1s", "1h")),
+            default=_DEFAULT_TIMEOUT,
+            metavar="TIME",
+            help="how long to try, seconds or a number with ms, s, m or h, 1s to 1h  "
+            "[default: %(default)s]",
+        )
+        group = self.add_argument_group("the broker")
+        for option in OPTIONS:
+            if option.name not in _OFFERED:
+                continue
+            flags = [f"-{option.short}"] if option.short else []
+            how: dict[str, Any] = (
+                {"action": "append_const", "const": "true"}
+                if option.flag
+                else {"action": "append", "metavar": "VALUE"}
+            )
+            group.add_argument(
+                *flags, f"--{option.name}", dest=option.name, help=option.help.strip(), **how
+            )
+
+    def parse_args(self, args: Sequence[str], namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse, or end the process with status 2 and one line on standard error."""
+        try:
+            refuse_secrets(args)
+        except SettingsError as error:
+            self._refuse(error)
+        return super().parse_args(args, namespace)
+
+    def settings(self, given: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
+        """Give the settings for a survey; end the process where they are wrong.
+
+        Args:
+            given: what was parsed.
+            environ: the environment.
+        """
+        asked = {name: texts for name, texts in vars(given).items() if name in _OFFERED and texts}
+        try:
+            settings = load(asked, environ)
+        except SettingsError as error:
+            self._refuse(error)
+        return replace(
+            settings,
+            # A client id is for one client at a time: with that of an exporter that runs, its
+            # connection would be taken over.
+            broker=replace(settings.broker, client_id=""),
+            interval=INTERVAL,
+            # Longer than the whole survey: in that, nobody is given up.
+            peer_expiry=given.timeout + INTERVAL,
+        )
+
+    def _refuse(self, error: SettingsError) -> NoReturn:
+        self.exit(values.USAGE_STATUS, f"{self.prog}: {error}\n")
+
+
+class Survey:
+    """Asks a cluster until it is settled, or time is up.
+
+    Args:
+        settings: how.
+        timeout: seconds.
+        reactor: runs it.
+
+    Attributes:
+        collector: knows what was answered.
+    """
+
+    def __init__(self, settings: Settings, timeout: float, reactor: Any) -> None:
+        self._timeout = timeout
+        self._reactor = reactor
+        self.collector = Collector(settings, reactor, make_pool=one_thread, now=clock.now)
+
+    def run(
+        self,
+        settled: Callable[[], bool],
+        look: Callable[[float], object],
+        conclude: Callable[[], T],
+    ) -> T | None:
+        """Ask, until nothing more is to be expected; give the conclusion.
+
+        Args:
+            settled: tells whether that is so; asked only when there have been `LEAST_ROUNDS`.
+            look: called now and then with the seconds that are left.
+            conclude: draws the conclusion, while the connection still stands; it does not when
+                somebody interrupts, and then there is None.
+        """
+        conclusions: list[T] = []
+        # What goes wrong is in the result; a log beside it would only be in the way.
+        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+        clock.run_on_monotonic_time(self._reactor)
+        services = (self.collector.garbage, self.collector.bridge, self.collector.poller)
+        for service in services:
+            service.startService()
+        deadline = time.monotonic() + self._timeout
+
+        def step() -> None:
+            left = deadline - time.monotonic()
+            look(max(0.0, left))
+            rounds = self.collector.cluster.snapshot().rounds
+            if left <= 0 or (rounds >= LEAST_ROUNDS and settled()):
+                conclusions.append(conclude())
+                self._reactor.stop()
+
+        looks = LoopingCall(step)
+        looks.clock = self._reactor
+        failed: list[BaseException] = []
+
+        def fail(failure: Any) -> None:
+            failed.append(failure.value)
+            self._reactor.stop()
+
+        ended: Deferred[Any] = looks.start(PERIOD)
+        ended.addErrback(fail)
+        stop_at_signals(self._reactor)
+        for service in services:
+            self._reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+        self._reactor.run()
+        if failed:
+            raise failed[0]
+        return conclusions[0] if conclusions else None
+
+
+def everybody_has_answered(snapshot: Snapshot, now: Moment) -> bool:
+    """Tell whether all who are there have said what there is to say.
+
+    Who answers no PING, as some do, is not waited for longer than for `LEAST_ROUNDS`.
+    """
+    processes = [each for series in snapshot.series for each in series.processes]
+    patience = LEAST_ROUNDS * INTERVAL
+    return bool(processes) and all(
+        each.round_trip is not None or now.monotonic - each.first_heard.monotonic >= patience
+        for each in processes
+    )
+
+
+class Progress:
+    """A line on a terminal that is written over again and again; nothing elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._wanted = stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Show a text."""
+        if self._wanted:
+            # A line that wraps could not be written over.
+            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
+            self._stream.write(f"\r\x1b[K{values.printable(text)[: columns - 1]}")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Leave no line behind."""
+        if self._wanted:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def write(text: str | bytes) -> None:
+    """Write a result to standard output; what that cannot show is escaped."""
+    if isinstance(text, str):
+        text = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+    sys.stdout.buffer.write(text)
+    sys.stdout.flush()
