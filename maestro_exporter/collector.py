@@ -16,6 +16,7 @@ from maestro_exporter.cluster import Cluster
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.garbage import GarbageCollection
 from maestro_exporter.ingest import Ingest
+from maestro_exporter.metrics import REJECTIONS
 from maestro_exporter.mqtt.failures import LinkFailure
 from maestro_exporter.notes import MAX_PAYLOAD_BYTES, Topic
 from maestro_exporter.poller import Poller
@@ -119,7 +120,11 @@ class Collector:
             # Copies: these go on counting.
             notes_received=dict(ingest.received),
             notes_sent=dict(self.poller.sent),
-            notes_rejected={**ingest.rejected, "overload": link.dropped},
+            notes_rejected={
+                **dict.fromkeys(REJECTIONS, 0),
+                **ingest.rejected,
+                "overload": link.dropped,
+            },
             last_rejected=_latest(ingest.last_rejected, link.dropped_at),
             results_dropped=link.dropped_acknowledged,
             interval=settings.interval,

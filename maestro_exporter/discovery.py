@@ -49,6 +49,7 @@ def _is_host(text: str) -> bool:
     if _NAME.fullmatch(text):
         return True
     try:
-        return ipaddress.ip_address(text).version == 6
+        # A zone is one of the peer's own, and may be any text.
+        return ipaddress.IPv6Address(text).scope_id is None
     except ValueError:
         return False

@@ -21,13 +21,15 @@ def span(seconds: float, *, signed: bool = False) -> str:
     """Spell a span of time in its most fitting unit: `12.3 ms`, `1.5 s`, `3 min 20 s`."""
     sign = "+" if signed and seconds > 0 else "-" if seconds < 0 else ""
     size = abs(seconds)
+    if not size:
+        return "0 s"
     if not isfinite(size):
         return f"{sign}{number(size)} s"
-    if size >= 60:
+    rounded = float(f"{size:.3g}")  # before the choice of a unit: 999.6 ms are 1 s
+    if rounded >= 60:
         return f"{sign}{_long(round(size))}"
-    unit, name = next((each for each in _UNITS if size >= each[0]), _UNITS[-1])
-    count = size / unit
-    return f"{sign}{count:.3g} {name}" if count < 999.5 else f"{sign}{unit * 1000:g} s"
+    unit, name = next((each for each in _UNITS if rounded >= each[0]), _UNITS[-1])
+    return f"{sign}{rounded / unit:.3g} {name}"
 
 
 def _long(seconds: int) -> str:

@@ -238,7 +238,8 @@ class Cluster:
         before = process.stats[0]
         grown = count - before if count >= before else max(0, count)  # of another test
         # Where several share a track, each covers its part of the time.
-        process.track.exchanged(grown, seconds / self._processes.sharing(process), at)
+        sharing = self._processes.sharing(process, self._rounds.number)
+        process.track.exchanged(grown, seconds / sharing, at)
 
     def _ping(self, note: PingResponse, at: Moment) -> None:
         # The elapsed time of another client's PING measures that client's clock.

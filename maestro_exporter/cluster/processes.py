@@ -25,6 +25,7 @@ from maestro_exporter.notes import Generation, Role, Sender, StatsResponse
 from maestro_exporter.snapshot import LABELS, TYPES, Moment, Process, Series
 
 _OTHER = "other"
+_FEW = 8  # processes of one series
 _TYPE_OF_ROLE = {role: role.name.lower().replace("_", "-") for role in Role}
 
 
@@ -340,9 +341,20 @@ class Processes:
         silent = self._silent.get(series)
         return silent.track if silent is not None else Track()
 
-    def sharing(self, process: LiveProcess) -> int:
-        """Give how many processes, that one included, have its name and type."""
-        return len(self._series[process.series])
+    def sharing(self, process: LiveProcess, number: int) -> int:
+        """Give how many processes, that one included, have its name and type.
+
+        A dead predecessor is not one of them, unless they are so many that it makes no difference:
+        a look at all of these, at each answer of each, would be costly.
+
+        Args:
+            process: one that has just answered.
+            number: of the newest round.
+        """
+        processes = self._series[process.series]
+        if 1 < len(processes) <= _FEW:
+            return len(not_replaced(processes, number))
+        return len(processes)
 
     def _make_room(self, series: SeriesKey, number: int, at: Moment) -> bool:
         """Tell whether a process may join a series; who does not answer gives way to it."""
