@@ -17,7 +17,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import flatness, intake, memory, per_peer, rendering, serving, stalls, start
+from bench import (
+    flatness,
+    intake,
+    memory,
+    per_peer,
+    rendering,
+    serving,
+    stalls,
+    start,
+    viewing,
+)
 from bench.harness import Outcome, Target, as_text, deadline
 from maestro_exporter.arguments import OneLineParser
 
@@ -52,6 +62,9 @@ BENCHMARKS = {
     "intake": Benchmark("messages/s from a real broker, against a bare paho loop", intake.run, 90),
     "stalls": Benchmark(
         "how late the reactor is with 10,000 peers, polled and scraped", stalls.run, 180
+    ),
+    "viewing": Benchmark(
+        "what each view of the status page of 1,000 peers costs the reactor", viewing.run, 120
     ),
     "per-peer-cost": Benchmark(
         "rendering and intake per peer, at 10,000 peers and at 100", per_peer.run, 90

@@ -35,7 +35,7 @@ def test_every_benchmark_runs() -> None:
     result = bench("--fast")
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         shown = re.search(rf"\] {name} \.\.\. [\d.]+ s\n\n(\|.*\n)+", result.stdout)
         assert shown is not None, f"{name} is not in:\n{result.stdout}"
