@@ -5,7 +5,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint bench faults soak fuzz boards preview clean environment style types layers programs suite wheel deb ahead
+.PHONY: help demo test lint bench faults soak fuzz boards preview screenshots clean environment style types layers programs browser suite wheel deb ahead
 
 help:
 	@echo 'make demo    run the exporter against a simulated Maestro cluster'
@@ -17,6 +17,7 @@ help:
 	@echo 'make fuzz    look for payloads that break the decoder or a page, 5 minutes; see tests/fuzz'
 	@echo 'make boards  make the dashboards and the rules of grafana/ anew, after a change of grafana/generator'
 	@echo 'make preview draw the dashboards from PROMETHEUS, by default localhost:9090, into build/; needs npm and chromium'
+	@echo 'make screenshots  take the pictures of the status page for the docs, about 8 minutes'
 	@echo 'make deb     build the Debian package of this tree into dist/'
 	@echo 'make clean   remove what the others made'
 	@echo
@@ -29,8 +30,8 @@ demo:
 
 # The stages, in the order in which they run.
 # What takes time and nobody's attention is made beside the first of them, for tests/package.
-test: total = 7
-test: environment ahead style types layers programs suite wheel
+test: total = 8
+test: environment ahead style types layers programs browser suite wheel
 
 lint: total = 4
 lint: environment style types layers
@@ -71,6 +72,14 @@ preview:
 	$(PYTHON) grafana/preview/draw.py $$board build/$$board.png --prometheus $(PROMETHEUS) && \
 	echo build/$$board.png || exit; done
 
+screenshots: total = 4
+screenshots: environment programs
+	@echo '[3/4] browser: chromium axe-core'
+	@tools/debian-packages browser
+	@tools/axe
+	@echo '[4/4] screenshots'
+	@.venv/bin/python -m tests.browser.screenshots
+
 deb: total = 2
 deb: environment
 	@echo '[2/2] Debian package'
@@ -101,17 +110,22 @@ layers:
 	@.venv/bin/lint-imports --no-logo
 
 programs:
-	$(call stage,5,programs: mosquitto prometheus alertmanager)
+	$(call stage,5,programs: mosquitto prometheus alertmanager node-exporter)
 	@tools/debian-packages
+
+browser:
+	$(call stage,6,browser: chromium axe-core)
+	@tools/debian-packages browser
+	@tools/axe
 
 # Most tests wait for something. Two at a time take half as long, also on a single core; those of one
 # file stay together, since they share what they have started.
 suite:
-	$(call stage,6,tests: pytest from the working tree)
+	$(call stage,7,tests: pytest from the working tree)
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 wheel:
-	$(call stage,7,packaging: pytest, end to end, against the installed wheel, without tests marked source or long)
+	$(call stage,8,packaging: pytest, end to end, against the installed wheel, without tests marked source or long)
 	@tools/test-wheel
 
 clean:
