@@ -347,7 +347,7 @@ class Mosquitto(Server):
 
 
 class Prometheus(Server):
-    """A Prometheus that scrapes `targets`, each `host:port`, as the job `test`.
+    """A Prometheus that scrapes `targets`, each `host:port`, as the job `test`; or it has `jobs`.
 
     `scrape_options` go into the scrape configuration as they are. Its first scrape comes up to
     5 s after the start: that is how often it looks for new targets. The rules of `rule_files` are
@@ -356,9 +356,10 @@ class Prometheus(Server):
 
     def __init__(
         self,
-        targets: Sequence[str],
+        targets: Sequence[str] = (),
         scrape_interval: str = "200ms",
         *,
+        jobs: Sequence[Mapping[str, object]] = (),
         rule_files: Sequence[Path] = (),
         **scrape_options: object,
     ) -> None:
@@ -373,7 +374,7 @@ class Prometheus(Server):
         config = {
             "global": {"evaluation_interval": scrape_interval},
             "rule_files": [str(path) for path in rule_files],
-            "scrape_configs": [job],
+            "scrape_configs": list(jobs) or [job],
         }
         # JSON is YAML.
         (self.folder / "prometheus.yml").write_text(json.dumps(config), "utf-8")
@@ -421,6 +422,11 @@ class Prometheus(Server):
             f"label/{label}/values?match[]={quote(selector)}&start={start}&end={end}"
         )
         return values
+
+    def targets(self) -> list[Any]:
+        """What it scrapes, with the labels that it was found by and those that it has."""
+        active: list[Any] = self._get("targets?state=active")["activeTargets"]
+        return active
 
     def rules(self) -> list[Any]:
         """All rules, with what became of them."""

@@ -191,13 +191,11 @@ class SecureExporter(Exporter):
 
 def scraping(**jobs: Mapping[str, object]) -> Prometheus:
     """Give a Prometheus with several jobs, each with the options of a scrape configuration."""
-    prometheus = Prometheus([])
     configs = [
         {"job_name": name, "scrape_interval": "500ms", "scrape_timeout": "500ms", **options}
         for name, options in jobs.items()
     ]
-    (prometheus.folder / "prometheus.yml").write_text(json.dumps({"scrape_configs": configs}))
-    return prometheus
+    return Prometheus(jobs=configs)
 
 
 # ----------------------------------------------------------------- clients

@@ -92,9 +92,22 @@ def test_guide_has_the_thresholds() -> None:
     ) in section("Maestro / Test cluster")
 
 
+def yaml_examples() -> list[str]:
+    """Give what the guide says in YAML."""
+    return re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_job_for_the_hosts_of_the_peers() -> None:
+    """It is that of the example in etc/prometheus, which a real Prometheus has tried."""
+    _, example = yaml_examples()
+    jobs = yaml.safe_load((ROOT / "etc/prometheus/workers.yml").read_text("utf-8"))
+
+    assert yaml.safe_load(example) == jobs["scrape_configs"][1:]
+
+
 def test_prometheus_takes_the_guide_s_configuration(tmp_path: Path) -> None:
     """With the rules beside it, promtool takes what step 4 says."""
-    (example,) = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    example, _ = yaml_examples()
     (tmp_path / "prometheus.yml").write_text(example, "utf-8")
     rules_file = "maestro.rules.yml"
     assert yaml.safe_load(example)["rule_files"] == [rules_file]
@@ -108,5 +121,5 @@ def test_prometheus_takes_the_guide_s_configuration(tmp_path: Path) -> None:
 
 def test_guide_leads_somewhere() -> None:
     """The files that it links or shows are there."""
-    for link in re.findall(r"\]\(([^)#]+)", TEXT):
+    for link in re.findall(r"\]\((?!https:)([^)#]+)", TEXT):
         assert (GUIDE.parent / link).is_file(), link
