@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from maestro_exporter import discovery, fitness, statuspage
 from maestro_exporter.cluster import Cluster
+from maestro_exporter.commands.check import UNFIT_STATUS
+from maestro_exporter.commands.survey import INTERRUPTED_STATUS, NO_BROKER_STATUS
 from maestro_exporter.metrics import REJECTIONS, REQUESTS, cluster_page, exporter_page
 from maestro_exporter.options import OPTIONS
 from maestro_exporter.settings import load
 from maestro_exporter.snapshot import ERRORS, NOTIFICATIONS, RESULTS, TYPES
+from maestro_exporter.statuspage.question import COLUMNS, ORDERS, SHOWN
+from maestro_exporter.values import USAGE_STATUS
 from tests.samples import exporter_state
 
 pytestmark = pytest.mark.source
@@ -61,6 +66,33 @@ def test_readme_names_closed_sets() -> None:
         assert f"`{word}`" in README
 
 
+def api_section(title: str) -> str:
+    """Give what `docs/api.md` has below a heading, up to the next one."""
+    text = (ROOT / "docs" / "api.md").read_text("utf-8")
+    _, found, rest = text.partition(f"# {title}\n")
+    assert found
+    return re.split(r"^#+ ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_api_names_every_parameter() -> None:
+    """The API's documentation lists the parameters that there are, and no others."""
+    for title, parameters in (
+        ("Parameters of a check", fitness.PARAMETERS),
+        ("Parameters of the discovery", discovery.PARAMETERS),
+    ):
+        items = re.findall(r"^\* ((?:`\w+`(?:, )?)+):", api_section(title), re.MULTILINE)
+        listed = [name for item in items for name in re.findall(r"`(\w+)`", item)]
+
+        assert listed == [each.name for each in parameters]
+
+
+def test_api_names_every_kind() -> None:
+    """The API's documentation lists the kinds of findings that there are, in their order."""
+    items = re.findall(r"^\* `(\w+)`:", api_section("Kinds of reasons and warnings"), re.MULTILINE)
+
+    assert items == list(fitness.KINDS)
+
+
 def test_configuration_file() -> None:
     """The configuration file that comes with the project is read, and says the defaults."""
     path = ROOT / "etc" / "maestro-exporter-service.conf"
@@ -84,3 +116,36 @@ def test_lower_bounds() -> None:
         if (name, bound) == ("prometheus-client", "0.26"):
             continue  # what the tests of the page are compared with
         assert f"{tried[name]}.".startswith(f"{bound}."), name
+
+
+def test_guide_to_readiness_names_every_option() -> None:
+    """It lists what `check` demands, with its defaults, and each status."""
+    guide = (ROOT / "docs/readiness.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `--([a-z-]+) [^|]*\| `?([^|`]+)`? \|", guide, re.MULTILINE))
+
+    for each in fitness.PARAMETERS:
+        option = each.name.replace("_", "-")
+        if each.default is None:
+            assert f"`--{option} N`" in guide
+        else:
+            assert each.parse(rows[option]) == each.default
+    for status in (0, UNFIT_STATUS, USAGE_STATUS, NO_BROKER_STATUS, INTERRUPTED_STATUS):
+        assert f"\n| {status} |" in guide
+
+
+def test_guide_to_the_status_page_names_every_warning_and_parameter() -> None:
+    """It lists the titles of the warnings, in their order, and all that can be asked for."""
+    guide = (ROOT / "docs/status-page.md").read_text("utf-8")
+    section = guide.partition("**Warnings**")[2].partition("**Test**")[0]
+    shown = [
+        title.partition(":")[0]
+        for kind, title in fitness.KINDS.items()
+        if kind not in ("not_ready", "too_few", "clock_unknown", "no_ping")
+    ]
+
+    assert re.findall(r"^\| ([A-Z][^|]*) \|", section, re.MULTILINE) == shown
+    assert re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE) == [
+        each.name for each in statuspage.PARAMETERS
+    ]
+    for word in (*SHOWN, *COLUMNS, *ORDERS):
+        assert f"`{word}`" in guide

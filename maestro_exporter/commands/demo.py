@@ -94,7 +94,8 @@ class Simulation(Service):
         self._cluster = SimulatedCluster(url, script.peers, events=script.events())
         self._text = (
             f"A simulated cluster of {scenario.peers} peers is on {url}.\n"
-            f"Look at {pages}, or let Prometheus scrape it.  Ctrl-C ends everything.\n"
+            f"Look at {pages}/, or let Prometheus scrape {pages}/metrics.  "
+            "Ctrl-C ends everything.\n"
         )
 
     def startService(self) -> None:
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
     broker.setServiceParent(everything)
     exporter = make_exporter(settings, reactor)
     exporter.setServiceParent(everything)
-    pages = f"http://localhost:{settings.listen[0].port}{settings.telemetry_path}"
+    pages = f"http://localhost:{settings.listen[0].port}"
     scenario = Scenario(peers=options.peers, seed=options.seed, test_seconds=60, pause_seconds=15)
     Simulation(url, scenario, pages).setServiceParent(everything)
     status = run_service(everything, log_to_standard_output(settings), reactor)
