@@ -100,7 +100,7 @@ class CollectorTests(SynchronousTestCase):
         before = self.state()
         self.deliver(b"nonsense", 900.0)
         self.assertEqual(before.notes_rejected, dict.fromkeys(REJECTIONS, 0))
-        self.assertEqual(self.state().notes_rejected, before.notes_rejected | {"malformed": 1})
+        self.assertEqual(self.state().notes_rejected, {**before.notes_rejected, "malformed": 1})
 
     def test_times(self) -> None:
         """It was started when it was made; an error of the link has its time on both clocks."""

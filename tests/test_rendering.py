@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter import compression, metrics, rendering
+from maestro_exporter import compression, discovery, fitness, metrics, rendering, statuspage
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.exposition import encode
+from maestro_exporter.fitness import Demands
 from maestro_exporter.metrics import cluster_page, exporter_page
-from maestro_exporter.rendering import PROCESS_PERIOD, SMALL, MetricsPage, StatusDocument
+from maestro_exporter.querying import Query, QueryError, Reply
+from maestro_exporter.rendering import (
+    PROCESS_PERIOD,
+    SMALL,
+    Discovery,
+    MetricsPage,
+    StatusDocument,
+    StatusPage,
+    Verdicts,
+)
 from maestro_exporter.sharing import REST
 from maestro_exporter.snapshot import ExporterState, Moment, Series, Snapshot
 from maestro_exporter.status import status
+from maestro_exporter.statuspage import Known, Question
+from tests.cluster_case import process, shown
 from tests.fakes import FakeThread
 from tests.samples import exporter_state
+
+T = TypeVar("T")
 
 
 class PageTestCase(SynchronousTestCase):
@@ -53,12 +67,18 @@ class PageTestCase(SynchronousTestCase):
         self.snapshots += 1
         return self.snapshot
 
+    def result(self, made: T | Deferred[T]) -> T:
+        """Give what is made, whether it has to be waited for or not."""
+        if not isinstance(made, Deferred):
+            return made
+        if not made.called:
+            self.thread.run()
+        result: T = self.successResultOf(made)
+        return result
+
     def text(self, body: Any, *, compressed: bool) -> bytes:
         """Give the text of a page, whether it has to be waited for or not."""
-        if isinstance(body, Deferred):
-            self.thread.run()
-            body = self.successResultOf(body)
-        whole = b"".join(body)
+        whole = b"".join(self.result(body))
         if not compressed:
             return whole
         stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -269,3 +289,260 @@ class StatusDocumentTests(PageTestCase):
             self.assertEqual(self.get(compressed=compressed), expected)
             self.clock.advance(0.1)
             self.assertEqual(self.get(compressed=compressed), self.expected())
+
+
+class StatusPageTests(PageTestCase):
+    """The page for people."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.snapshot = self.small(1, size=3)
+        self.page = StatusPage(
+            self.take_known, "/here", in_thread=self.thread, seconds=self.clock.seconds
+        )
+
+    def take_known(self) -> Known:
+        now = self.clock.seconds()
+        return Known(self.take_snapshot(), {}, self.state, Moment(now, 1_700_000_000.0 + now))
+
+    def get(self, query: Query | None = None, *, compressed: bool = False) -> bytes:
+        """Give the page, and see that it is sent as what it is."""
+        reply = self.result(self.page.reply(query or {}, compressed=compressed))
+        self.assertEqual(reply[:2], (200, "text/html; charset=utf-8"))
+        self.assertEqual(reply.compressed, compressed)
+        return self.text(reply.body, compressed=compressed)
+
+    def expected(self, **question: Any) -> bytes:
+        """Give the page of now as it is told to be."""
+        return statuspage.page(self.take_known(), Question(**question), "/here")
+
+    def test_question(self) -> None:
+        """It shows what its query asks for, with the metrics where they are."""
+        self.assertEqual(self.get(), self.expected())
+        self.assertIn(b'href="here"', self.get())
+        query = {"q": ["worker1"], "sort": ["rate"], "show": [""]}
+        self.assertEqual(self.get(query), self.expected(q="worker1", sort="rate"))
+
+    def test_where_it_is_made(self) -> None:
+        """It is made and compressed in the thread, however small it is."""
+        made_in: list[bool] = []
+        original = statuspage.page
+
+        def page(*arguments: Any) -> bytes:
+            made_in.append(self.thread.running)
+            return original(*arguments)
+
+        self.patch(statuspage, "page", page)
+        for compressed in (False, True):
+            self.assertIsInstance(self.page.reply({}, compressed=compressed), Deferred)
+            self.thread.run()
+        self.assertEqual((made_in, self.compressed_in), ([True, True], [True]))
+
+    def test_compressed(self) -> None:
+        """It is the same when it is compressed."""
+        self.assertEqual(self.get(compressed=True), self.expected())
+
+    def test_once_a_second(self) -> None:
+        """It is made at most once a second for each question, and then of what is known by then."""
+        for compressed in (False, True):
+            self.clock.advance(1)
+            self.get(compressed=compressed)
+            self.snapshots = 0
+            for _ in range(3):
+                self.get(compressed=compressed)
+                self.get({"page": ["1"], "q": [""]}, compressed=compressed)  # the same question
+            self.assertEqual(self.snapshots, 0)
+            self.get({"sort": ["rate"]}, compressed=compressed)
+            self.assertEqual(self.snapshots, 1)
+            self.clock.advance(1)
+            self.snapshot = self.small(self.snapshot.generation + 1, size=5)
+            self.assertEqual(self.get(compressed=compressed), self.expected())
+
+    def test_several_who_ask(self) -> None:
+        """Who asks while it is being made gets the same."""
+        replies: list[Any] = [self.page.reply({}, compressed=False) for _ in range(3)]
+        self.assertEqual(len(self.thread.jobs), 1)
+        self.thread.run()
+        bodies = [self.successResultOf(each).body for each in replies]
+        self.assertIs(bodies[0], bodies[1])
+        self.assertIs(bodies[0], bodies[2])
+
+    def test_snapshot_of_the_time_of_asking(self) -> None:
+        """What changes while the thread is busy is not in the page."""
+        expected = self.expected()
+        given = self.page.reply({}, compressed=False)
+        self.snapshot = self.small(2, size=9)
+        self.state = exporter_state(broker="elsewhere:1")
+        self.assertEqual(b"".join(self.result(given).body), expected)
+
+    def test_unknown_parameters(self) -> None:
+        """They are ignored: links from elsewhere may have any, and it is the same question."""
+        self.assertEqual(self.get({"utm": ["x", "y"], "": [""]}), self.expected())
+        self.snapshots = 0
+        self.get()
+        self.assertEqual(self.snapshots, 0)
+
+    def test_wrong_parameters(self) -> None:
+        """What cannot be asked for is an error, and nothing is made."""
+        for query in ({"page": ["0"]}, {"sort": ["size"]}, {"q": ["a", "b"]}):
+            with self.subTest(query), self.assertRaises(QueryError):
+                self.page.reply(query, compressed=False)
+        self.assertEqual((self.snapshots, self.thread.jobs), (0, []))
+
+    def test_failure(self) -> None:
+        """What cannot be made is a failure; the next who asks may have it."""
+        patch = self.patch(statuspage, "page", lambda *_: 1 // 0)
+        given: Any = self.page.reply({}, compressed=False)
+        self.thread.run()
+        self.failureResultOf(given, ZeroDivisionError)
+        patch.restore()
+        self.assertEqual(self.get(), self.expected())
+
+
+class VerdictsTests(PageTestCase):
+    """Whether the cluster is fit for a test."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = Moment(1.0, 1_700_000_001.0)
+        self.unready = ""
+        self.state = exporter_state(broker_up=True)
+        self.snapshot = self.senders(1)
+        self.verdicts = Verdicts(
+            self.take_snapshot,
+            lambda: self.state,
+            lambda: self.now,
+            lambda: self.unready,
+            in_thread=self.thread,
+            seconds=self.clock.seconds,
+        )
+
+    def senders(self, count: int, size: int = 0) -> Snapshot:
+        """Give a snapshot with so many senders that are up, and peers of which nothing is known."""
+        snapshot = self.small(1, size=size)
+        values = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
+        up = {**self.empty.peers_up, "sender": count}
+        return Snapshot(**values | {"peers_up": up})
+
+    def get(self, **query: str) -> Reply:
+        texts = {name: [text] for name, text in query.items()}
+        return self.result(self.verdicts.reply(texts, compressed=True))
+
+    def expected(self, demands: Demands) -> bytes:
+        verdict = fitness.judge(self.snapshot, self.state, self.now, demands, self.unready)
+        return fitness.verdict_document(verdict, self.snapshot, self.state, self.now)
+
+    def test_fit(self) -> None:
+        """A cluster that is fit is answered with 200, and a document that is never compressed."""
+        reply = self.get(senders="1", max_round_trip="1s")
+        expected = self.expected(Demands(senders=1, max_round_trip=1.0))
+        self.assertEqual(reply, (200, "application/json", (expected,), False))
+
+    def test_unfit(self) -> None:
+        """One that is not is answered with 503, and with the same document."""
+        reply = self.get(senders="2")
+        expected = self.expected(Demands(senders=2))
+        self.assertEqual(reply, (503, "application/json", (expected,), False))
+
+    def test_unready(self) -> None:
+        """Where nothing is known yet, it is not fit."""
+        self.unready = "it sleeps"
+        reply = self.get()
+        self.assertEqual((reply.status, reply.body), (503, (self.expected(Demands()),)))
+        self.assertIn(b"it sleeps", reply.body[0])
+
+    def test_fresh(self) -> None:
+        """A verdict on a small cluster is fresh each time, at once, whatever has changed."""
+        self.assertEqual(self.get(senders="2").status, 503)
+        self.snapshot = self.senders(2)
+        self.assertEqual(self.get(senders="2").status, 200)
+        self.unready = "it sleeps"
+        self.assertEqual(self.get(senders="2").status, 503)
+        self.assertEqual(self.thread.jobs, [])
+
+    def test_large(self) -> None:
+        """One on a large cluster is made in the thread, of the time of asking; and rests."""
+        self.snapshot = self.senders(1, size=SMALL)
+        self.assertNotIsInstance(self.verdicts.reply({}, compressed=False), Deferred)
+        self.snapshot = self.senders(1, size=SMALL + 1)
+        expected = self.expected(Demands())
+        given = self.verdicts.reply({}, compressed=False)
+        self.assertIsInstance(given, Deferred)
+        self.snapshot = self.senders(0)
+        self.clock.advance(1)
+        self.assertEqual(self.result(given).body, (expected,))
+        self.clock.advance(REST - 0.1)
+        self.assertEqual(self.get().status, 200)
+        self.clock.advance(0.1)
+        self.assertEqual(self.get().status, 503)
+
+    def test_wrong_demands(self) -> None:
+        """What cannot be demanded is an error: a slip of the pen must not pass for fit."""
+        for query in ({"sender": ["1"]}, {"senders": ["x"]}, {"senders": ["1", "2"]}):
+            with self.subTest(query), self.assertRaises(QueryError):
+                self.verdicts.reply(query, compressed=False)
+        self.assertEqual(self.snapshots, 0)
+
+
+class DiscoveryTests(PageTestCase):
+    """Where the peers are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.snapshot = self.hosts(1, 2)
+        self.discovery = Discovery(
+            lambda: self.snapshot.generation,
+            self.take_snapshot,
+            in_thread=self.thread,
+            seconds=self.clock.seconds,
+        )
+
+    def hosts(self, generation: int, size: int) -> Snapshot:
+        """Give a snapshot of so many peers, each on a host of its own."""
+        snapshot = self.small(generation)
+        values = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
+        names = [f"host-{each}" for each in range(size)]
+        series = tuple(shown(process("id", 0, peer=f"worker@{each}", host=each)) for each in names)
+        return Snapshot(**values | {"series": series})
+
+    def get(self, query: Query | None = None) -> bytes:
+        """Give the targets, and see that they are sent as what they are."""
+        reply = self.result(self.discovery.reply(query or {}, compressed=True))
+        self.assertEqual(
+            (reply.status, reply.content_type, reply.compressed), (200, "application/json", False)
+        )
+        return b"".join(reply.body)
+
+    def test_targets(self) -> None:
+        """They are those of the live peers, at the port that is asked for."""
+        for query, port in (({}, 9100), ({"port": ["1234"]}, 1234)):
+            expected = discovery.targets(self.snapshot, port)
+            self.assertEqual(self.get(query), expected)
+            self.assertIn(b"host-1:%d" % port, expected)
+
+    def test_once_for_each_generation(self) -> None:
+        """They are made once for each generation and port."""
+        for size in (2, SMALL + 1):
+            self.snapshot = self.hosts(size, size)
+            self.snapshots = 0
+            for _ in range(3):
+                self.get()
+                self.get({"port": ["1"]})
+                self.get({"port": ["9100"]})
+                self.clock.advance(100)
+            self.assertEqual(self.snapshots, 2)
+
+    def test_where_they_are_made(self) -> None:
+        """Those of a small cluster are made at once, those of a large one in the thread."""
+        self.snapshot = self.hosts(2, SMALL)
+        self.assertNotIsInstance(self.discovery.reply({}, compressed=False), Deferred)
+        self.snapshot = self.hosts(3, SMALL + 1)
+        given = self.discovery.reply({}, compressed=False)
+        self.assertIsInstance(given, Deferred)
+        self.assertEqual(self.result(given).body, (discovery.targets(self.snapshot, 9100),))
+
+    def test_wrong_port(self) -> None:
+        """What is no port, or no parameter, is an error."""
+        for query in ({"port": ["0"]}, {"port": ["65536"]}, {"port": ["1", "1"]}, {"x": ["1"]}):
+            with self.subTest(query), self.assertRaises(QueryError):
+                self.discovery.reply(query, compressed=False)

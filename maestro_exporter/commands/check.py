@@ -63,11 +63,14 @@ def main(arguments: Sequence[str]) -> int:
     progress.clear()
     if result is None:
         return INTERRUPTED_STATUS
-    if given.format == "json":
-        write(fitness.verdict_document(*result, clock.now()))
-    else:
-        lines = _report(result.verdict, result.snapshot)
-        write("".join(f"{values.printable(line)}\n" for line in lines))
+    try:
+        if given.format == "json":
+            write(fitness.verdict_document(*result, clock.now()))
+        else:
+            lines = _report(result.verdict, result.snapshot)
+            write("".join(f"{values.printable(line)}\n" for line in lines))
+    except OSError as error:  # the status says it, too
+        sys.stderr.write(f"{parser.prog}: standard output: {error.strerror}\n")
     if result.verdict.fit:
         return 0
     return UNFIT_STATUS if result.state.broker_up else NO_BROKER_STATUS

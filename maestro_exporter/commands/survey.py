@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, TextIO, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import globalLogBeginner
 
@@ -97,7 +99,12 @@ class SurveyParser(OneLineParser):
             refuse_secrets(args)
         except SettingsError as error:
             self._refuse(error)
-        return super().parse_args(args, namespace)
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            # Not what stands behind its name: it may be a secret whose option is misspelt.
+            name, _, _ = unknown[0].partition("=")
+            self.error(f"unrecognized argument: {values.shown(name)}")
+        return given
 
     def settings(self, given: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
         """Give the settings for a survey; end the process where they are wrong.
@@ -165,13 +172,17 @@ class Survey:
             service.startService()
         deadline = time.monotonic() + self._timeout
 
+        def stop() -> None:
+            with contextlib.suppress(ReactorNotRunning):  # a signal has just stopped it
+                self._reactor.stop()
+
         def step() -> None:
             left = deadline - time.monotonic()
             look(max(0.0, left))
             rounds = self.collector.cluster.snapshot().rounds
             if left <= 0 or (rounds >= LEAST_ROUNDS and settled()):
                 conclusions.append(conclude())
-                self._reactor.stop()
+                stop()
 
         looks = LoopingCall(step)
         looks.clock = self._reactor
@@ -179,11 +190,18 @@ class Survey:
 
         def fail(failure: Any) -> None:
             failed.append(failure.value)
-            self._reactor.stop()
+            stop()
 
-        ended: Deferred[Any] = looks.start(PERIOD)
+        def look_no_more() -> None:
+            if looks.running:
+                looks.stop()
+
+        # Not at once: what does not run yet cannot be stopped.
+        ended: Deferred[Any] = looks.start(PERIOD, now=False)
         ended.addErrback(fail)
         stop_at_signals(self._reactor)
+        # It takes seconds to stop where a host does not answer, and there is nothing to see then.
+        self._reactor.addSystemEventTrigger("before", "shutdown", look_no_more)
         for service in services:
             self._reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         self._reactor.run()

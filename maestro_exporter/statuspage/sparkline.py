@@ -41,13 +41,14 @@ def sparkline(numbers: Sequence[float], steps_ago: int, patience: float) -> Spar
     if not shown:
         return Sparkline("", 0.0)
     most = max(value for _, value in shown)
-    scale = (HEIGHT - 2 * MARGIN) / most if most > 0 else 0.0
     longest_step = ceil(patience / TRAIL_STEP) + 1
     parts: list[str] = []
     before = None
     for place, value in shown:
         x = MARGIN + STEP_WIDTH * place
-        y = HEIGHT - MARGIN - round(scale * max(0.0, value))
+        # Of the smallest numbers there are, the reciprocal is infinite.
+        share = max(0.0, value) / most if most > 0 else 0.0
+        y = HEIGHT - MARGIN - round((HEIGHT - 2 * MARGIN) * share)
         joined = before is not None and place - before <= longest_step
         # A line of no length is a dot, by its round ends.
         parts.append(f"L{x} {y}" if joined else f"M{x} {y}h0")

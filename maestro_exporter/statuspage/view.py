@@ -156,7 +156,8 @@ def warned(findings: Iterable[Finding]) -> list[Warned]:
     for kind, same in groupby(findings, key=lambda each: each.kind):
         sentences = [each.sentence for each in same]
         title = fitness.KINDS[kind]
-        groups.append(Warned(kind, title, sentences[:NAMED], len(sentences) - NAMED))
+        more = max(0, len(sentences) - NAMED)
+        groups.append(Warned(kind, title, sentences[:NAMED], more))
     return groups
 
 

@@ -198,7 +198,7 @@ def test_no_answer_to_ping() -> None:
 
 
 def test_warnings() -> None:
-    """What is odd and no reason against a test is said too: shared names, and what is no message."""
+    """What is odd, and no reason against a test, is said too: shared names, nonsense on the wire."""
     twins = [Peer(V1_5, Role.SENDER, "node-7", name="twin") for _ in range(2)]
     with Mosquitto() as broker, simulated(broker, *twins) as cluster, ExitStack() as stack:
         twins[0].start(Work(started_at=cluster.now() - 60, rate=10.0))
@@ -242,18 +242,19 @@ def test_no_broker() -> None:
     [
         (["--senders=many"], '--senders: "many": give a whole number from 0 to 1000000'),
         (["--max-clock-offset=5"] * 2 + ["--timeout=0"], '"0": give seconds, or a number'),
-        (["--sender=2"], "unrecognized arguments: --sender=2"),
+        (["--sender=2"], "unrecognized argument: --sender;"),
         (["--format=xml"], "--format: invalid choice: 'xml'"),
         (["--maestro-url=http://joe:secret@host"], "give mqtt://host[:port], or mqtts://"),
+        (["--mqtt.passwd", "secret"], "unrecognized argument: --mqtt.passwd;"),
+        (["--mqtt.passwd=secret"], "unrecognized argument: --mqtt.passwd;"),
         (["--mqtt.password=secret"], "--mqtt.password: everybody can see command lines"),
-        (["mqtt://joe:secret@host"], "unrecognized arguments: ***@host"),
+        (["mqtt://joe:secret@host"], "unrecognized argument: ***@host;"),
     ],
 )
 def test_bad_usage(arguments: list[str], line: str) -> None:
     """It is said in one line, without secrets, and nothing is asked."""
-    for name in ("check", "once"):
-        if name == "once" and not arguments[-1].startswith(("--ma", "--mqtt", "mqtt")):
-            continue
+    common = arguments[0].startswith(("--maestro", "--mqtt", "mqtt"))
+    for name in ("check", "once") if common else ("check",):
         done = command(name, *arguments)
         assert (done.status, done.out) == (USAGE, "")
         assert done.err.startswith(f"maestro-exporter {name}: ")
@@ -290,6 +291,20 @@ def test_interruption() -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "")
         assert process.returncode == INTERRUPTED
+
+
+def test_output_that_cannot_be_written() -> None:
+    """The status is that of the cluster nevertheless; why nothing is shown is one line."""
+    with Mosquitto() as broker, open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [SCRIPT, "check", f"--maestro-url={broker.url}", "--timeout=1s"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == UNFIT
+    assert done.stderr == ("maestro-exporter check: standard output: No space left on device\n")
 
 
 def test_progress() -> None:
