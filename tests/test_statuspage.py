@@ -927,8 +927,15 @@ class ContentTests(SynchronousTestCase):
             ("pages", ""),
         ):
             self.assertEqual(root.of(id_).line, text)
-        self.assertTrue(root.of("warnings").line.startswith("none Nobody is missing"))
+        self.assertEqual(
+            root.of("warnings").line, "not known yet The first round of requests is not over."
+        )
         self.assertEqual(next(root.all("title")).text.partition(" – ")[0], "Maestro test cluster")
+
+    def test_nothing_to_warn_of(self) -> None:
+        """It says what is well, once there is something to judge by."""
+        root = read(known(peer(), last_round=at(95)))
+        self.assertTrue(root.of("warnings").line.startswith("none Nobody is missing"))
 
     def test_thousand_peers(self) -> None:
         """A page of them is shown, with the ways to the pages beside it."""

@@ -198,7 +198,7 @@ def test_no_answer_to_ping() -> None:
 
 
 def test_warnings() -> None:
-    """What is odd, and no reason against a test, is said too: shared names, nonsense on the wire."""
+    """What is odd, and no reason against a test, is said too: shared names, and nonsense."""
     twins = [Peer(V1_5, Role.SENDER, "node-7", name="twin") for _ in range(2)]
     with Mosquitto() as broker, simulated(broker, *twins) as cluster, ExitStack() as stack:
         twins[0].start(Work(started_at=cluster.now() - 60, rate=10.0))
