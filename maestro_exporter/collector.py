@@ -55,6 +55,8 @@ class Collector:
         self._now = now
         self._started = now()
         self._versions = _versions()
+        self._connected_at: float | None = None
+        self._round_before = 0  # the connection
         self.cluster = Cluster(
             expiry=settings.peer_expiry, forget=settings.peer_forget, max_peers=settings.max_peers
         )
@@ -84,8 +86,12 @@ class Collector:
             self._ingest.receive(batch)
 
     def _link_changed(self, up: bool) -> None:
-        self.cluster.link_changed(self._now(), up=up)
+        now = self._now()
+        self.cluster.link_changed(now, up=up)
+        # Also when it goes down: the status is that of the network thread, which is ahead of this.
+        self._round_before = self.cluster.round
         if up:
+            self._connected_at = now.monotonic
             self.poller.link_came_up()
 
     @property
@@ -107,6 +113,7 @@ class Collector:
             started=self._started,
             broker=self.broker,
             broker_up=link.up,
+            connected_at=self._connected_at,
             client_id=link.client_id,
             mqtt_version=link.version,
             connections=link.connections,
@@ -145,7 +152,8 @@ class Collector:
             return f"not connected to the Maestro broker at {self.broker}{why}"
         if not link.up:
             return "the broker has not granted the subscriptions"
-        if self.cluster.last_round_replies is None:
+        if self.cluster.complete_round <= self._round_before:
+            # What is known from before the connection was lost may not be so any more.
             return "the first round of requests is not over"
         return ""
 

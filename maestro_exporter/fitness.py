@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from math import inf
 from statistics import median
 from typing import NamedTuple
 
 from maestro_exporter import values
-from maestro_exporter.documents import document, text, time
 from maestro_exporter.querying import Parameter
-from maestro_exporter.snapshot import ExporterState, Moment, Process, Series, Snapshot
+from maestro_exporter.snapshot import ClockOffset, ExporterState, Moment, Process, Series, Snapshot
 from maestro_exporter.wording import counted, span
 
-#: Version of the verdict as JSON: grows when a field changes its meaning or goes.
-FORMAT = 1
 MAX_CLOCK_OFFSET = 0.005  # seconds
 MAX_ROUND_TRIP = 0.05
 #: What a test is made of.
@@ -84,20 +82,20 @@ KINDS = {
     "ill": "Parts of the exporter do not work",
     "too_few": "Too few peers",
     "nobody": "Nobody answers",
-    "silent": "Missing: answered before, and do no more",
+    "silent": "Missing peers",
+    "not_admitted": "Peers that are not shown",
     "clock_offset": "Clocks that are off",
-    "clock_unknown": "Clocks that are not known well enough",
     "no_ping": "No answer to PING: neither round trip nor clock is known",
     "slow": "Slow to answer",
+    "not_pinged": "Not asked for a PING yet: neither round trip nor clock is known",
+    "clock_unknown": "Clocks that are not known well enough",
     "shared_name": "Several processes under one name: their figures are added",
     "results_lost": "Test results were lost",
     "rejected": "Messages that could not be taken in",
 }
-
-
-#: Of what PINGs say: what speaks against nobody, and what a person is told unasked.
+#: Of what PINGs say, what speaks against nobody, and what is no warning by itself.
 _UNCERTAIN = "clock_unknown"
-_SHOWN = ("clock_offset", "slow")
+_QUIET = (_UNCERTAIN, "not_pinged")
 _RANKS = {kind: rank for rank, kind in enumerate(KINDS)}
 
 
@@ -133,52 +131,76 @@ def judge(
         unready: why the exporter does not know yet; empty if it does.
     """
     if unready:
-        kind = "not_ready" if state.broker_up else "no_broker"
-        return Verdict(demands, (Finding(kind, unready),), ())
-    figures = list(_figures(snapshot, demands))
+        return Verdict(demands, (_unknown(state, unready),), ())
+    missing, figures = _missing(snapshot, now), list(_figures(snapshot, state, now, demands))
+    # Where a number is demanded, that decides who must be there.
     reasons = [
         *_numbers(snapshot, demands),
-        *(each for each in _missing(snapshot, now) if each.type not in demands.peers),
+        *(each for each in missing if each.type not in demands.peers),
         *(each for each in figures if each.kind != _UNCERTAIN),
     ]
     others = [
+        *(each for each in missing if each.type in demands.peers),
         *(each for each in figures if each.kind == _UNCERTAIN),
-        *_ill(state),
         *_shared(snapshot),
-        *_lost(state),
-        *_rejected(state, now),
+        *_of_exporter(snapshot, state, now),
     ]
     return Verdict(demands, _sorted(reasons), _sorted(others))
 
 
-def warnings(snapshot: Snapshot, state: ExporterState, now: Moment) -> tuple[Finding, ...]:
-    """Give all that a person should look at, those of the first of `KINDS` first."""
-    if not state.broker_up:
-        return _sorted([_no_broker(state), *_ill(state), *_lost(state), *_rejected(state, now)])
+def warnings(
+    snapshot: Snapshot, state: ExporterState, now: Moment, unready: str = ""
+) -> tuple[Finding, ...]:
+    """Give all that a person should look at, those of the first of `KINDS` first.
+
+    The arguments are those of `judge`.
+    """
+    others = _of_exporter(snapshot, state, now)
+    if unready:
+        return _sorted([_unknown(state, unready), *others])
+    figures = _figures(snapshot, state, now, Demands())
     return _sorted(
         [
-            *_ill(state),
             *_nobody(snapshot),
             *_missing(snapshot, now),
-            *(each for each in _figures(snapshot, Demands()) if each.kind in _SHOWN),
+            *(each for each in figures if each.kind not in _QUIET),
             *_shared(snapshot),
-            *_lost(state),
-            *_rejected(state, now),
+            *others,
         ]
+    )
+
+
+def unknown_clocks(snapshot: Snapshot) -> int:
+    """Give how many peers' clocks are not known to `MAX_CLOCK_OFFSET`, so that nothing is said."""
+    return sum(
+        process.clock is None or _is_uncertain(process.clock, MAX_CLOCK_OFFSET)
+        for each in _partaking(snapshot)
+        for process in each.processes
     )
 
 
 def common_clock_offset(snapshot: Snapshot, limit: float) -> float | None:
     """Give by how much all clocks are off alike, if they are: then ours is the one to look at.
 
-    None if they are not, or there are fewer than three.
+    None if they are not, if that is not certain, or if fewer than three peers have one.
     """
-    offsets = [each.clock.seconds for each in _partaking(snapshot) if each.clock]
-    if len(offsets) < 3:
+    known = [each for each in _partaking(snapshot) if each.clock]
+    clocks = [process.clock for each in known for process in each.processes if process.clock]
+    if len(known) < 3 or not all(_is_off(each, limit) for each in clocks):
         return None
-    middle = median(offsets)
-    alike = all(abs(each - middle) <= limit for each in offsets)
-    return middle if alike and abs(middle) > limit else None
+    middle = median(each.seconds for each in clocks)
+    alike = all(abs(each.seconds - middle) <= limit for each in clocks)
+    return middle if alike else None
+
+
+def _is_off(clock: ClockOffset, limit: float) -> bool:
+    """Tell whether a clock is off for certain."""
+    return abs(clock.seconds) - clock.error > limit
+
+
+def _is_uncertain(clock: ClockOffset, limit: float) -> bool:
+    """Tell whether a clock may be off, or may not."""
+    return abs(clock.seconds) - clock.error <= limit < abs(clock.seconds) + clock.error
 
 
 def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
@@ -192,10 +214,18 @@ def _partaking(snapshot: Snapshot) -> list[Series]:
 # ----------------------------------------------------------- one kind each
 
 
-def _no_broker(state: ExporterState) -> Finding:
-    error = state.last_link_error
-    why = f": {error.message}" if error is not None and error.message else ""
-    return Finding("no_broker", f"not connected to the Maestro broker at {state.broker}{why}")
+def _unknown(state: ExporterState, unready: str) -> Finding:
+    return Finding("not_ready" if state.broker_up else "no_broker", unready)
+
+
+def _of_exporter(snapshot: Snapshot, state: ExporterState, now: Moment) -> list[Finding]:
+    """Find what keeps the exporter from seeing all."""
+    return [
+        *_ill(state),
+        *_not_admitted(snapshot, state),
+        *_lost(state),
+        *_rejected(state, now),
+    ]
 
 
 def _ill(state: ExporterState) -> Iterator[Finding]:
@@ -203,9 +233,18 @@ def _ill(state: ExporterState) -> Iterator[Finding]:
         yield Finding("ill", f"{stage} has stopped working and is being started anew")
 
 
+def _not_admitted(snapshot: Snapshot, state: ExporterState) -> Iterator[Finding]:
+    if snapshot.peers_rejected:
+        yield Finding(
+            "not_admitted",
+            f"{counted(snapshot.peers_rejected, 'answer')} of other peers came since the exporter "
+            f"was started, and --max-peers {state.max_peers:,} were known already",
+        )
+
+
 def _nobody(snapshot: Snapshot) -> Iterator[Finding]:
-    if snapshot.last_round is not None and not any(snapshot.peers_up.values()):
-        yield Finding("nobody", "no peer has answered the last round of requests")
+    if not any(snapshot.peers_up.values()):
+        yield Finding("nobody", "no peer answers")
 
 
 def free_workers(snapshot: Snapshot) -> int:
@@ -220,8 +259,7 @@ def free_workers(snapshot: Snapshot) -> int:
 
 def _numbers(snapshot: Snapshot, demands: Demands) -> Iterator[Finding]:
     """Find too few peers; what workers are short of, those without a role can make good."""
-    if not any(snapshot.peers_up.values()):
-        yield Finding("nobody", "no peer answers")
+    yield from _nobody(snapshot)
     short = Counter(
         {type_: max(0, least - snapshot.peers_up[type_]) for type_, least in demands.peers.items()}
     )
@@ -241,40 +279,62 @@ def _numbers(snapshot: Snapshot, demands: Demands) -> Iterator[Finding]:
         )
 
 
-def _missing(snapshot: Snapshot, now: Moment) -> Iterator[Finding]:
-    # A worker that was started anew has no role yet, and so another type; it is not missing.
-    anew = {each.peer for each in snapshot.series if each.up and each.type == "other"}
+def _missing(snapshot: Snapshot, now: Moment) -> list[Finding]:
+    """Find who answered before and does no more.
+
+    A worker that was started anew has no role at first, and may get another: then it is of another
+    type, but not missing.
+    """
+    started: dict[str, float] = {}
     for each in snapshot.series:
-        if not each.up and each.peer not in anew:
-            silence = now.monotonic - each.last_reply.monotonic
-            yield Finding("silent", f"has not answered for {span(silence)}", each.peer, each.type)
+        if each.up:
+            newest = max(process.first_heard.monotonic for process in each.processes)
+            started[each.peer] = max(newest, started.get(each.peer, newest))
+    return [
+        Finding(
+            "silent",
+            f"has not answered for {span(round(now.monotonic - each.last_reply.monotonic))}",
+            each.peer,
+            each.type,
+        )
+        for each in snapshot.series
+        if not each.up and started.get(each.peer, -inf) <= each.last_reply.monotonic
+    ]
 
 
-def _figures(snapshot: Snapshot, demands: Demands) -> Iterator[Finding]:
+def _figures(
+    snapshot: Snapshot, state: ExporterState, now: Moment, demands: Demands
+) -> Iterator[Finding]:
     """Find what PINGs say against a peer, and what they leave open."""
+    # A PING is for one generation; where there are several, also of bystanders, each has its turn.
+    up = [each for each in snapshot.series if each.up]
+    turns = len({process.protocol for each in up for process in each.processes})
+    patience = state.expiry + turns * state.interval
     for series in _partaking(snapshot):
         for process in series.processes:
-            for kind, message in _of_process(process, demands):
+            since = max(process.first_heard.monotonic, state.connected_at or -inf)
+            asked = now.monotonic - since > patience
+            for kind, message in _of_process(process, demands, asked=asked):
                 yield Finding(kind, message, series.peer, series.type)
 
 
-def _of_process(process: Process, demands: Demands) -> Iterator[tuple[str, str]]:
+def _of_process(process: Process, demands: Demands, *, asked: bool) -> Iterator[tuple[str, str]]:
+    """Find what is to be said of one process; `asked` tells whether it must have had a PING."""
     if process.round_trip is None or process.clock is None:
-        yield "no_ping", "has answered no PING"
+        if asked:
+            yield "no_ping", "has answered no PING"
+        else:
+            yield "not_pinged", "has not answered a PING yet"
         return
     if process.round_trip > demands.max_round_trip:
         allowed = span(demands.max_round_trip)
         yield "slow", f"took {span(process.round_trip)} to answer; {allowed} are allowed"
     offset, error = process.clock
     limit = demands.max_clock_offset
-    known = error <= limit or abs(offset) - error > limit
-    if known and abs(offset) > limit:
+    if _is_off(process.clock, limit):
         off = f"{span(abs(offset))} ± {span(error)} {'ahead' if offset > 0 else 'behind'}"
-        yield (
-            "clock_offset",
-            f"has a clock {off}; {span(limit)} are allowed",
-        )
-    if not known:
+        yield "clock_offset", f"has a clock {off}; {span(limit)} are allowed"
+    elif _is_uncertain(process.clock, limit):
         yield (
             "clock_unknown",
             f"has a clock that is known to ± {span(error)} only, since it took "
@@ -305,52 +365,7 @@ def _rejected(state: ExporterState, now: Moment) -> Iterator[Finding]:
         return
     counts = {reason: n for reason, n in state.notes_rejected.items() if n and reason != "retained"}
     parts = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts.items())
-    ago = span(now.monotonic - state.last_rejected)
+    ago = span(round(now.monotonic - state.last_rejected))
     yield Finding(
         "rejected", f"since the exporter was started, {parts}; the last of them {ago} ago"
     )
-
-
-# ------------------------------------------------------------------ as JSON
-
-
-def verdict_document(
-    verdict: Verdict, snapshot: Snapshot, state: ExporterState, now: Moment
-) -> bytes:
-    """Give a verdict as JSON; `docs/api.md` tells its fields.
-
-    Args:
-        verdict: what was found.
-        snapshot: in what.
-        state: what the exporter knew of itself.
-        now: when.
-    """
-    demands = verdict.demands
-    return document(
-        {
-            "format": FORMAT,
-            "time": time(now),
-            "fit": verdict.fit,
-            "broker": {"address": state.broker, "up": state.broker_up},
-            "test_running": snapshot.run is not None and snapshot.run.end is None,
-            "demands": {
-                **{f"{type_}s": demands.peers.get(type_) for type_ in COUNTED},
-                "max_clock_offset_seconds": demands.max_clock_offset,
-                "max_round_trip_seconds": demands.max_round_trip,
-            },
-            "peers_up": dict(snapshot.peers_up),
-            "workers_without_role": free_workers(snapshot),
-            "common_clock_offset_seconds": common_clock_offset(snapshot, demands.max_clock_offset),
-            "reasons": [_finding(each) for each in verdict.reasons],
-            "warnings": [_finding(each) for each in verdict.warnings],
-        }
-    )
-
-
-def _finding(finding: Finding) -> dict[str, str | None]:
-    return {
-        "kind": finding.kind,
-        "peer": text(finding.peer),
-        "type": text(finding.type),
-        "message": text(finding.sentence),
-    }

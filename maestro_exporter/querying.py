@@ -18,6 +18,13 @@ class QueryError(ValueError):
         super().__init__(values.one_line(message))
 
 
+class UnavailableError(Exception):
+    """A question cannot be answered now; `str()` is one line that says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(values.one_line(message))
+
+
 class Parameter(NamedTuple):
     """One thing that can be asked for.
 

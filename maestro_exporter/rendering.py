@@ -8,7 +8,7 @@ does not change any more.  Compression is done there in any case.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from twisted.internet.defer import Deferred
@@ -16,12 +16,13 @@ from twisted.internet.defer import Deferred
 from maestro_exporter import discovery, documents, fitness, status, statuspage
 from maestro_exporter.compression import Compressed, compress, gzip
 from maestro_exporter.exposition import Encoder, encode
-from maestro_exporter.fitness import Demands, judge, verdict_document
+from maestro_exporter.fitness import Demands, judge
 from maestro_exporter.metrics import cluster_page, exporter_page
-from maestro_exporter.querying import Query, Reply, answers
-from maestro_exporter.sharing import InThread, Job, Shared, SharedByQuestion
+from maestro_exporter.querying import Query, Reply, UnavailableError, answers
+from maestro_exporter.sharing import InThread, Job, Paced, Shared, SharedByQuestion
 from maestro_exporter.snapshot import ExporterState, Moment, Snapshot
 from maestro_exporter.statuspage import Known, Question
+from maestro_exporter.verdict import verdict_document
 
 SMALL = 500  # series; rendered in 4 ms
 SMALL_BYTES = 256 * 1024
@@ -173,9 +174,9 @@ class StatusPage:
     """The same as HTML, for people: made at most once a second for each question.
 
     Args:
-        known: gives all that it shows.
+        known: gives all that it shows; asked once a second at most.
         telemetry_path: where the metrics are.
-        in_thread: runs a job in another thread: each page is made there.
+        paced: runs a job in another thread: each page is made there, and questions are many.
         seconds: a clock that never steps.
     """
 
@@ -184,15 +185,19 @@ class StatusPage:
         known: Callable[[], Known],
         telemetry_path: str,
         *,
-        in_thread: InThread,
+        paced: Paced,
         seconds: Callable[[], float],
     ) -> None:
-        self._known = known
+        self._paced = paced
         self._telemetry_path = telemetry_path
+
+        def second() -> int:
+            return int(seconds())
+
+        self._known: Shared[Known] = Shared(second, lambda: (known, False), paced, seconds)
         self._bodies: SharedByQuestion[tuple[Question, bool], Body] = SharedByQuestion(
-            lambda asked: Shared(
-                lambda: int(seconds()), lambda: self._prepare(*asked), in_thread, seconds
-            )
+            # The rest is that of all of them together.
+            lambda asked: Shared(second, lambda: self._prepare(*asked), paced, seconds, rest=0)
         )
 
     def reply(self, query: Query, *, compressed: bool) -> Reply | Deferred[Reply]:
@@ -200,15 +205,18 @@ class StatusPage:
 
         Raises:
             QueryError: it asks for something that there is not.
+            UnavailableError: too many have asked, each for something else.
         """
         names = {each.name for each in statuspage.PARAMETERS}
         asked = {name: texts for name, texts in query.items() if name in names}
         question = Question(**answers(asked, statuspage.PARAMETERS))
+        if self._paced.full:
+            raise UnavailableError("too many are looking, each at something else")
         made = self._bodies.get((question, compressed))
         return _reply(made, statuspage.CONTENT_TYPE, compressed=compressed)
 
     def _prepare(self, question: Question, compressed: bool) -> tuple[Job[Body], bool]:
-        known = self._known()
+        known: Any = self._known.get()  # at once, since it is not large
 
         def make() -> Body:
             text = statuspage.page(known, question, self._telemetry_path)
@@ -274,6 +282,7 @@ class Discovery:
     Args:
         generation: of the snapshot that would be given now.
         snapshot: gives what is known of the cluster.
+        unready: says why the exporter does not know yet; empty if it does.
         in_thread: runs a job in another thread.
         seconds: a clock that never steps.
     """
@@ -282,11 +291,12 @@ class Discovery:
         self,
         generation: Callable[[], int],
         snapshot: Callable[[], Snapshot],
+        unready: Callable[[], str],
         *,
         in_thread: InThread,
         seconds: Callable[[], float],
     ) -> None:
-        self._snapshot = snapshot
+        self._snapshot, self._unready = snapshot, unready
         self._bodies: SharedByQuestion[int, Body] = SharedByQuestion(
             lambda port: Shared(generation, lambda: self._prepare(port), in_thread, seconds)
         )
@@ -296,8 +306,13 @@ class Discovery:
 
         Raises:
             QueryError: it asks for something that there is not.
+            UnavailableError: nothing is known now.  Prometheus then keeps what it was told
+                before; of an empty list it would believe that all peers are gone.
         """
         port = answers(query, discovery.PARAMETERS)["port"]
+        unready = self._unready()
+        if unready:
+            raise UnavailableError(unready)
         return _reply(self._bodies.get(port), documents.CONTENT_TYPE)
 
     def _prepare(self, port: int) -> tuple[Job[Body], bool]:

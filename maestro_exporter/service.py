@@ -31,6 +31,7 @@ from maestro_exporter.rendering import (
     Verdicts,
 )
 from maestro_exporter.settings import Settings
+from maestro_exporter.sharing import Paced
 from maestro_exporter.snapshot import ExporterState, Moment
 from maestro_exporter.statuspage import Known
 from maestro_exporter.systemd import Notifier
@@ -130,14 +131,19 @@ def make_exporter(
         content_type=exposition.CONTENT_TYPE,
         telemetry_path=settings.telemetry_path,
         status_page=StatusPage(
-            lambda: Known(cluster.snapshot(), cluster.trails(), state(), now()),
+            lambda: Known(
+                cluster.snapshot(), cluster.trails(), state(), now(), collector.unready()
+            ),
             settings.telemetry_path,
-            **shared,
+            paced=Paced(page_worker.run, shared["seconds"], reactor.callLater),
+            seconds=shared["seconds"],
         ),
         assets=statuspage.ASSETS,
         status=StatusDocument(cluster.snapshot, state, now, **shared),
         check=Verdicts(cluster.snapshot, state, now, collector.unready, **shared),
-        discovery=Discovery(lambda: cluster.generation, cluster.snapshot, **shared),
+        discovery=Discovery(
+            lambda: cluster.generation, cluster.snapshot, collector.unready, **shared
+        ),
         unready=collector.unready,
         unhealthy=lambda: _unhealthy(watchdog.ill),
         max_requests=settings.max_requests,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -25,6 +25,8 @@ class InThread(Protocol):
 #: as long as it took.  So scrapers, however many, take a fifth of that thread at most, which
 #: takes turns with the threads that listen to the broker.
 REST = 4.0
+#: Jobs that wait for a thread that is paced.
+MOST_WAITING = 10
 
 
 class Shared(Generic[T]):
@@ -35,6 +37,7 @@ class Shared(Generic[T]):
         prepare: gives a job that makes it, and tells whether that is to be done in the thread.
         in_thread: runs a job in another thread.
         seconds: a clock that never steps.
+        rest: how many times as long as it took what was made in the thread is given afterwards.
 
     All but the job are called in the reactor thread.
     """
@@ -45,11 +48,13 @@ class Shared(Generic[T]):
         prepare: Callable[[], tuple[Job[T], bool]],
         in_thread: InThread,
         seconds: Callable[[], float],
+        rest: float = REST,
     ) -> None:
         self._version = version
         self._prepare = prepare
         self._in_thread = in_thread
         self._seconds = seconds
+        self._rest = rest
         self._made: tuple[object, T] | None = None
         self._rest_until = 0.0
         self._waiting: list[Deferred[T]] | None = None  # while it is being made
@@ -80,7 +85,7 @@ class Shared(Generic[T]):
         def done(made: T) -> T:
             now = self._seconds()
             self._made = version, made
-            self._rest_until = now + REST * (now - began)
+            self._rest_until = now + self._rest * (now - began)
             return made
 
         def tell(result: T | Failure) -> None:
@@ -116,3 +121,53 @@ class SharedByQuestion(Generic[Q, T]):
                 self._shared.popitem(last=False)
         self._shared.move_to_end(question)
         return shared.get()
+
+
+class Paced:
+    """Runs jobs in a thread that others need too: one at a time, with a rest behind each.
+
+    Args:
+        in_thread: runs a job there.
+        seconds: a clock that never steps.
+        call_later: calls something in so many seconds.
+    """
+
+    def __init__(
+        self,
+        in_thread: InThread,
+        seconds: Callable[[], float],
+        call_later: Callable[..., object],
+    ) -> None:
+        self._in_thread = in_thread
+        self._seconds = seconds
+        self._call_later = call_later
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._busy = False  # at work, or at rest
+
+    @property
+    def full(self) -> bool:
+        """Whether so many wait that another would wait for long."""
+        return len(self._waiting) >= MOST_WAITING
+
+    def __call__(self, job: Job[T], /) -> Deferred[T]:
+        """Give a Deferred that fires in the reactor thread with what the job gave."""
+        result: Deferred[T] = Deferred()
+
+        def begin() -> None:
+            began = self._seconds()
+
+            def done(made: T | Failure) -> None:
+                self._call_later(REST * (self._seconds() - began), self._next)
+                result.callback(made)  # a failure becomes an errback
+
+            self._in_thread(job).addBoth(done)
+
+        self._waiting.append(begin)
+        if not self._busy:
+            self._next()
+        return result
+
+    def _next(self) -> None:
+        self._busy = bool(self._waiting)
+        if self._waiting:
+            self._waiting.popleft()()

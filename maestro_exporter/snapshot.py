@@ -333,6 +333,7 @@ class ExporterState(NamedTuple):
         started: when it was.
         broker: address of the Maestro broker, `host:port`.
         broker_up: connected to it, and subscribed.
+        connected_at: when it last came to be so, in monotonic seconds; None before.
         client_id: ours at the broker.
         mqtt_version: `5` or `3.1.1`; empty before that is known.
         connections, connection_failures: to the broker, since the start.
@@ -358,6 +359,7 @@ class ExporterState(NamedTuple):
     started: Moment
     broker: str
     broker_up: bool
+    connected_at: float | None
     client_id: str
     mqtt_version: str
     connections: int

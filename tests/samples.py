@@ -31,6 +31,7 @@ def exporter_state(**fields: Any) -> ExporterState:
         "started": Moment(0.0, 1_700_000_000.0),
         "broker": "localhost:1883",
         "broker_up": False,
+        "connected_at": None,
         "client_id": "maestro-exporter-1",
         "mqtt_version": "",
         "connections": 0,

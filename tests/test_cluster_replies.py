@@ -59,6 +59,15 @@ class RoundTests(ClusterTestCase):
         self.assertEqual((3, at(10), 0), self.rounds_of(20))
         self.assertEqual(0, self.late())
 
+    def test_numbers(self) -> None:
+        """The newest round has a number, and so has the one before, which a snapshot shows."""
+        seen = [(self.cluster.round, self.cluster.complete_round)]
+        for number in range(300):
+            self.ask(number)
+            seen.append((self.cluster.round, self.cluster.complete_round))
+
+        self.assertEqual([(0, 0), *[(each + 1, each) for each in range(300)]], seen)
+
     def test_stats_and_ping(self) -> None:
         """Who answers a round in both ways, in whatever order, has answered it once."""
         first = self.ask(0)

@@ -14,7 +14,7 @@ from maestro_exporter.collector import Collector
 from maestro_exporter.deliveries import Delivery
 from maestro_exporter.metrics import REJECTIONS
 from maestro_exporter.mqtt.failures import LinkFailure
-from maestro_exporter.notes import Topic
+from maestro_exporter.notes import Generation, Topic
 from maestro_exporter.settings import load
 from maestro_exporter.snapshot import ExporterState, LinkError, Moment, Reload
 
@@ -58,6 +58,18 @@ class CollectorTests(SynchronousTestCase):
 
     def deliver(self, payload: bytes, arrived: float, *, retained: bool = False) -> None:
         self.joints["receive"]([Delivery(Topic.RESPONSES, payload, retained, arrived)])
+
+    def link(self, *, up: bool, told: bool = True) -> None:
+        """Let the link come up, or go down; `told` tells whether the collector has heard it."""
+        self.bridge.status = STATUS._replace(connected=up, up=up)
+        if told:
+            self.joints["changed"](up)
+
+    def ask(self) -> None:
+        """Begin a round of requests."""
+        self.collector.cluster.begin_round(
+            f"at {self.at}", Generation.V1_5, Moment(self.at, self.at + 1e9)
+        )
 
     def state(self) -> ExporterState:
         return self.collector.state()
@@ -113,3 +125,68 @@ class CollectorTests(SynchronousTestCase):
             state.last_link_error, LinkError(Moment(990.0, 1e9 + 990.0), "lost", "it hung up")
         )
         self.assertEqual(state.broker, "h:7")
+
+    def test_connected_at(self) -> None:
+        """It knows when the link last came up, also when it is down again."""
+        seen = [self.state().connected_at]
+        for self.at, up in ((1001.0, True), (1002.0, False), (1003.0, True), (1004.0, False)):
+            self.link(up=up)
+            seen.append(self.state().connected_at)
+        self.assertEqual(seen, [None, 1001.0, 1001.0, 1003.0, 1003.0])
+
+    NOT_OVER = "the first round of requests is not over"
+
+    def test_unready_without_a_link(self) -> None:
+        """Without a link it says so, and why if that is known."""
+        said = "not connected to the Maestro broker at h:7"
+        failure = LinkFailure(at=990.0, reason="lost", message="it hung up")
+        for error, expected in ((None, said), (failure, f"{said}: it hung up")):
+            self.bridge.status = STATUS._replace(connected=False, up=False, last_error=error)
+            self.assertEqual(self.collector.unready(), expected)
+        self.bridge.status = STATUS._replace(up=False)
+        self.assertEqual(self.collector.unready(), "the broker has not granted the subscriptions")
+
+    def test_unready_before_a_round_is_over(self) -> None:
+        """It knows how the cluster is when a round is over, that is, when the next begins."""
+        self.link(up=True)
+        seen = [self.collector.unready()]
+        for _ in range(3):
+            self.ask()
+            seen.append(self.collector.unready())
+        self.assertEqual(seen, [self.NOT_OVER, self.NOT_OVER, "", ""])
+
+    def test_unready_after_each_connection(self) -> None:
+        """A round that began before the link came up says nothing: it may have been cut off."""
+        self.link(up=True)
+        for _ in range(5):
+            self.ask()
+        for _ in range(2):
+            self.assertEqual(self.collector.unready(), "")
+            self.link(up=False)
+            self.assertIn("not connected", self.collector.unready())
+            self.link(up=True)
+            seen = [self.collector.unready()]
+            for _ in range(2):
+                self.ask()
+                seen.append(self.collector.unready())
+            self.assertEqual(seen, [self.NOT_OVER, self.NOT_OVER, ""])
+
+    def test_unready_before_it_was_told(self) -> None:
+        """Nor is anything known while the link is up again, and that has yet to be told."""
+        self.link(up=True)
+        self.ask()
+        self.ask()
+        self.link(up=False)
+        self.link(up=True, told=False)
+        self.assertEqual(self.collector.unready(), self.NOT_OVER)
+
+    def test_first_round(self) -> None:
+        """The round that is asked as soon as the link is up is the first that counts."""
+        self.collector.poller.startService()
+        self.addCleanup(self.collector.poller.stopService)
+        for _ in range(2):
+            self.link(up=True)
+            self.assertEqual(self.collector.unready(), self.NOT_OVER)
+            self.ask()
+            self.assertEqual(self.collector.unready(), "")
+            self.link(up=False)

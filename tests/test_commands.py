@@ -26,17 +26,18 @@ from maestro_exporter import clock
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.commands import check, once, survey
 from maestro_exporter.commands.survey import (
+    EXPIRY,
     INTERVAL,
-    LEAST_ROUNDS,
+    LISTENING,
+    QUIET,
     Progress,
     Survey,
     SurveyParser,
-    everybody_has_answered,
 )
 from maestro_exporter.exposition import encode
 from maestro_exporter.metrics import cluster_page, exporter_page
 from maestro_exporter.settings import Settings, load
-from maestro_exporter.snapshot import TYPES, ClockOffset, Run, Series, Snapshot
+from maestro_exporter.snapshot import TYPES, ClockOffset, Moment, Run, Series, Snapshot
 from tests import fakes
 from tests.cluster_case import at, process, shown
 from tests.samples import exporter_state
@@ -189,30 +190,31 @@ class ParserTests(CommandTestCase):
         self.refusal("--mqtt.client-id=mine")
 
     def test_timeout(self) -> None:
-        """It is 15 s unless it is given, from a second to an hour."""
+        """It is 15 s unless it is given, from three seconds to an hour."""
         parser = SurveyParser("look", "Looks.")
         parser.add_common_arguments()
         for arguments, seconds in (
             ((), 15.0),
-            (("--timeout", "1s"), 1.0),
+            (("--timeout", "3s"), 3.0),
             (("--timeout=2m",), 120.0),
-            (("--timeout", "2.5"), 2.5),
+            (("--timeout", "3.5"), 3.5),
             (("--timeout", "1h"), 3600.0),
         ):
             self.assertEqual(parser.parse_args(arguments).timeout, seconds)
-        for text in ("0", "999ms", "61m", "-1s", "soon", ""):
-            self.assertIn("from 1s to 1h", self.refusal(f"--timeout={text}"))
+        for text in ("0", "2999ms", "61m", "-1s", "soon", ""):
+            self.assertIn("from 3s to 1h", self.refusal(f"--timeout={text}"))
 
     def test_pace(self) -> None:
-        """Rounds follow quickly, whatever the exporter's settings, and nobody expires meanwhile."""
-        for timeout in (1.0, 3600.0):
+        """Rounds follow quickly, whatever the exporter's settings, and the silent are soon down."""
+        for timeout in (3.0, 3600.0):
             settings = self.settings(
                 f"--timeout={timeout}",
                 MAESTRO_EXPORTER_INTERVAL="10m",
                 MAESTRO_EXPORTER_PEER_EXPIRY="1h",
             )
-            self.assertEqual(settings.interval, INTERVAL)
-            self.assertGreater(settings.peer_expiry, timeout)
+            self.assertEqual((settings.interval, settings.peer_expiry), (INTERVAL, EXPIRY))
+        self.assertEqual(EXPIRY, 5.0)
+        self.assertGreater(EXPIRY, 2 * INTERVAL)  # a lost answer or two are no silence
 
     def test_no_abbreviations(self) -> None:
         """Options are spelled out, and those of what is not served are not there."""
@@ -285,6 +287,16 @@ class FakeReactor(fakes.FakeReactor):
         self.stops = True
 
 
+class Terminal(io.StringIO):
+    """A terminal, as far as a program can see."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 7
+
+
 class SurveyTests(CommandTestCase):
     """How a survey goes."""
 
@@ -293,11 +305,16 @@ class SurveyTests(CommandTestCase):
         for number in (signal.SIGTERM, signal.SIGINT):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.reactor = FakeReactor()
+        self.patch(clock, "now", lambda: Moment(self.reactor.seconds(), 0.0))
         self.services = [RecordedService() for _ in range(3)]
-        self.rounds = LEAST_ROUNDS
+        self.state = exporter_state(broker_up=True, connected_at=0.0)
+        self.unready = ""
+        self.snapshot = EMPTY
         garbage, bridge, poller = self.services
         collector = SimpleNamespace(
-            cluster=SimpleNamespace(snapshot=lambda: replace(EMPTY, rounds=self.rounds)),
+            cluster=SimpleNamespace(snapshot=lambda: self.snapshot),
+            state=lambda: self.state,
+            unready=lambda: self.unready,
             garbage=garbage,
             bridge=bridge,
             poller=poller,
@@ -306,31 +323,118 @@ class SurveyTests(CommandTestCase):
         self.patch(survey, "time", SimpleNamespace(monotonic=self.reactor.seconds))
         self.patch(survey, "PERIOD", TICK)
         self.patch(clock, "run_on_monotonic_time", lambda _: None)
+        self.patch(os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
         self.logging: list[object] = []
         beginner = SimpleNamespace(beginLoggingTo=lambda to, **_: self.logging.append(to))
         self.patch(survey, "globalLogBeginner", beginner)
+        self.terminal = Terminal()
+        self.patch(sys, "stderr", self.terminal)
         self.survey = Survey(load({}, {}), 15.0, self.reactor)
-        self.looks: list[float] = []
 
     def run_survey(self, settled: Callable[[], bool] = lambda: True) -> float | None:
         """Give the time of the conclusion."""
-        return self.survey.run(settled, self.looks.append, self.reactor.seconds)
+        return self.survey.run(self.reactor.seconds, settled)
+
+    def connect(self, since: float | None) -> None:
+        """Let the link be up, since some time; or down."""
+        connected_at = self.state.connected_at if since is None else since
+        self.state = self.state._replace(broker_up=since is not None, connected_at=connected_at)
+
+    def come(self, *seconds: float) -> None:
+        """Let there be a peer that was heard first at each of these times."""
+        heard = [process("id", 0)._replace(first_heard=Moment(each, 0.0)) for each in seconds]
+        self.snapshot = cluster(*(shown(each) for each in heard))
+
+    def shows(self) -> list[str]:
+        """Give what stood on the terminal, one after the other."""
+        texts = self.terminal.getvalue().split("\r\x1b[K")
+        self.assertEqual(texts.pop(0), "")
+        return texts
 
     def test_settled(self) -> None:
         """It is over as soon as there is nothing more to expect."""
-        self.assertEqual(self.run_survey(lambda: self.reactor.seconds() >= 5.0), 5.0)
+        self.assertEqual(self.run_survey(lambda: self.reactor.seconds() >= 7.0), 7.0)
         self.assertFalse(any(each.running for each in self.services))
         self.assertEqual(self.logging, [[]])
 
-    def test_least_rounds(self) -> None:
-        """Nobody is believed to be settled before there have been a few rounds."""
-        self.rounds = LEAST_ROUNDS - 1
+    def test_listening(self) -> None:
+        """It takes so long at least, since who takes that long to answer is still to be seen."""
+        self.assertEqual(LISTENING, 5.0)
+        asked: list[float] = []
+
+        def settled() -> bool:
+            asked.append(self.reactor.seconds())
+            return True
+
+        self.assertEqual(self.run_survey(settled), LISTENING)
+        self.assertEqual(asked, [LISTENING])
+
+    def test_usual_end(self) -> None:
+        """Unless there is more to wait for, to have listened is enough."""
+        self.assertEqual(self.survey.run(self.reactor.seconds), LISTENING)
+
+    def test_listening_begins_with_the_link(self) -> None:
+        """The time that it takes to connect does not count."""
+        self.state = exporter_state()
+        self.reactor.callLater(4.0, self.connect, 4.0)
+        self.assertEqual(self.run_survey(), 4.0 + LISTENING)
+
+    def test_listening_begins_anew(self) -> None:
+        """While the link is down nobody can be heard, so it has to be listened once more."""
+        self.reactor.callLater(4.0, self.connect, None)
+        self.reactor.callLater(7.0, self.connect, 7.0)
+        self.assertEqual(self.run_survey(), 7.0 + LISTENING)
+
+    def test_link_that_stays_away(self) -> None:
+        """It is tried until the time is up, also when there was one before."""
+        self.reactor.callLater(4.0, self.connect, None)
         self.assertEqual(self.run_survey(), 15.0)
 
+    def test_no_link(self) -> None:
+        """Without one, it is tried until the time is up."""
+        self.state = exporter_state()
+        self.assertEqual(self.run_survey(), 15.0)
+
+    def test_quiet(self) -> None:
+        """Where a peer has just come, others may follow, but those that were there are old."""
+        self.assertEqual(QUIET, 3.0)
+        for newest, end in ((1.0, LISTENING), (2.0, LISTENING), (2.5, 5.5), (4.5, 7.5)):
+            self.setUp()
+            self.come(0.5)
+            self.reactor.callLater(newest, self.come, 0.5, newest, 0.25)
+            self.assertEqual(self.run_survey(), end, newest)
+
+    def test_quiet_of_one_name(self) -> None:
+        """Each process is a newcomer, also where it shares a name."""
+        both = [process(str(each), 0)._replace(first_heard=at(0)) for each in range(2)]
+        both = [each._replace(first_heard=Moment(2.0 * n, 0.0)) for n, each in enumerate(both, 1)]
+        self.snapshot = cluster(shown(*both))
+        self.assertEqual(self.run_survey(), 4.0 + QUIET)
+
     def test_time_is_up(self) -> None:
-        """It ends when the time is up, and says all along how much is left."""
+        """It ends when the time is up, however many come."""
         self.assertEqual(self.run_survey(lambda: False), 15.0)
-        self.assertEqual(self.looks, [15.0 - TICK * each for each in range(1, 121)])
+        self.setUp()
+        for each in range(15):
+            self.reactor.callLater(each, self.come, float(each))
+        self.assertEqual(self.run_survey(), 15.0)
+
+    def test_time_that_is_short(self) -> None:
+        """It is kept also where it is shorter than it should be listened."""
+        self.survey = Survey(load({}, {}), 3.0, self.reactor)
+        self.assertEqual(self.run_survey(), 3.0)
+
+    def test_progress(self) -> None:
+        """On a terminal it is told how it goes and how much is left; nothing of that remains."""
+        self.come(0.0, 0.0)
+        self.unready = "not connected\n"
+        self.reactor.callLater(2.0, setattr, self, "unready", "")
+        self.assertEqual(self.run_survey(lambda: False), 15.0)
+        shows = self.shows()
+        self.assertEqual((len(shows), shows[-1]), (121, ""))
+        self.assertEqual(shows[0], "not connected\\n; 15 s left at most")
+        self.assertEqual(shows[23], "2 processes up; 12 s left at most")
+        self.assertEqual(shows[-2], "2 processes up; 1 s left at most")
 
     def test_stop_that_takes_long(self) -> None:
         """There is one conclusion, and nobody looks any more, while the connection ends."""
@@ -341,14 +445,16 @@ class SurveyTests(CommandTestCase):
             conclusions.append(self.reactor.seconds())
             return len(conclusions)
 
-        self.assertEqual(self.survey.run(lambda: True, self.looks.append, conclude), 1)
-        self.assertEqual((len(conclusions), len(self.looks)), (1, 1))
+        self.assertEqual(self.survey.run(conclude), 1)
+        self.assertEqual(conclusions, [LISTENING])
+        self.assertEqual(len(self.shows()), LISTENING / TICK + 1)
         self.assertEqual([each for each in self.reactor.getDelayedCalls() if each.active()], [])
 
     def test_interrupted(self) -> None:
         """Who interrupts gets no conclusion."""
         self.reactor.callLater(3.0, self.reactor.stop)
         self.assertIsNone(self.run_survey(lambda: False))
+        self.assertEqual(self.shows()[-1], "")
 
     def test_interrupted_when_it_is_over(self) -> None:
         """Whoever stops it at the same instant breaks nothing."""
@@ -357,51 +463,27 @@ class SurveyTests(CommandTestCase):
             self.reactor.stop()
             return True
 
-        self.assertEqual(self.run_survey(settled), TICK)
+        self.assertEqual(self.run_survey(settled), LISTENING)
 
     def test_failure(self) -> None:
-        """A defect ends it, and is not hidden; even the first look may fail."""
+        """A defect ends it, and is not hidden; nor is the terminal left as it was."""
 
-        def fail(_: object) -> None:
+        def fail() -> bool:
             raise ZeroDivisionError
 
-        with self.assertRaises(ZeroDivisionError):
-            self.survey.run(lambda: False, fail, lambda: 1)
-        self.assertFalse(any(each.running for each in self.services))
+        for settled, conclude in ((fail, bool), (bool, fail)):
+            self.setUp()
+            with self.assertRaises(ZeroDivisionError):
+                self.survey.run(conclude, lambda settled=settled: settled() or True)  # type: ignore[misc]
+            self.assertFalse(any(each.running for each in self.services))
+            self.assertEqual(self.shows()[-1], "")
 
-
-class EverybodyTests(SynchronousTestCase):
-    """Who has said what there is to say."""
-
-    def test_nobody(self) -> None:
-        """Nobody is not everybody."""
-        self.assertFalse(everybody_has_answered(EMPTY, NOW))
-
-    def test_everybody(self) -> None:
-        """All have answered a PING."""
-        self.assertTrue(everybody_has_answered(cluster(peer("a"), peer("b")), NOW))
-
-    def test_one_that_has_not(self) -> None:
-        """One that has just come is waited for, but not for ever: some answer no PING."""
-        mute = shown(process("b", 97.5, 100.0, peer="b"))
-        for seconds, answered in ((100.0, False), (100.4, False), (100.5, True)):
-            snapshot = cluster(peer("a"), mute)
-            self.assertEqual(everybody_has_answered(snapshot, at(seconds)), answered, seconds)
-
-    def test_processes_of_one_name(self) -> None:
-        """Each process counts, also where several share a name."""
-        both = shown(process("a", 99.0, round_trip=0.1), process("b", 99.0), round_trip=0.1)
-        self.assertFalse(everybody_has_answered(cluster(both), NOW))
-
-
-class Terminal(io.StringIO):
-    """A terminal, as far as a program can see."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return 7
+    def test_failure_of_the_first_look(self) -> None:
+        """Even that may fail."""
+        self.snapshot = None  # type: ignore[assignment]
+        with self.assertRaises(AttributeError):
+            self.run_survey()
+        self.assertEqual(self.reactor.seconds(), TICK + self.reactor.end)
 
 
 class ProgressTests(SynchronousTestCase):
@@ -480,13 +562,7 @@ class FakeSurvey:
         self.settings, self.timeout = settings, timeout
         return self
 
-    def run(
-        self,
-        settled: Callable[[], bool],
-        look: Callable[[float], object],
-        conclude: Callable[[], Any],
-    ) -> Any:
-        look(self.timeout)
+    def run(self, conclude: Callable[[], Any], settled: Callable[[], bool] = lambda: True) -> Any:
         self.settled = settled()
         return None if self.interrupted else conclude()
 
@@ -646,18 +722,16 @@ class CheckTests(SurveyedTestCase):
         """Nothing is said then."""
         self.assertEqual(self.run_main(interrupted=True), (130, "", ""))
 
-    def test_progress(self) -> None:
-        """On a terminal it is told how it goes, and nothing of that remains."""
-        self.patch(os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
-        for unready, said in (("", "2 processes up"), ("not connected\n", "not connected\\n")):
+    def test_patience(self) -> None:
+        """As long as anything speaks against a test, it is waited for what may come."""
+        self.snapshot = cluster(peer("a@node"), peer("b@node", round_trip=None, clock=None))
+        self.run_main()
+        self.assertFalse(self.survey.settled)
+        self.snapshot = cluster(peer("a@node"))
+        for unready, settled in (("the first round of requests is not over", False), ("", True)):
             self.unready = unready
-            terminal = Terminal()
-            self.patch(sys, "stderr", terminal)
-            self.survey = FakeSurvey(self)
-            self.patch(check, "Survey", self.survey)
-            with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")):
-                check.main([])
-            self.assertEqual(terminal.getvalue(), f"\r\x1b[K{said}; 15 s left\r\x1b[K")
+            self.run_main()
+            self.assertEqual(self.survey.settled, settled)
 
 
 class OnceTests(SurveyedTestCase):

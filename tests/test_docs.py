@@ -140,7 +140,7 @@ def test_guide_to_the_status_page_names_every_warning_and_parameter() -> None:
     shown = [
         title.partition(":")[0]
         for kind, title in fitness.KINDS.items()
-        if kind not in ("not_ready", "too_few", "clock_unknown", "no_ping")
+        if kind not in ("too_few", "not_pinged", "clock_unknown")
     ]
 
     assert re.findall(r"^\| ([A-Z][^|]*) \|", section, re.MULTILINE) == shown

@@ -1,8 +1,7 @@
-"""Whether a cluster is fit for a test: the verdict, the warnings of the page, and both in words."""
+"""Whether a cluster is fit for a test: the verdict, and the warnings of the page."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,7 @@ from maestro_exporter.fitness import (
     common_clock_offset,
     free_workers,
     judge,
-    verdict_document,
+    unknown_clocks,
     warnings,
 )
 from maestro_exporter.querying import answers
@@ -27,9 +26,7 @@ from maestro_exporter.snapshot import (
     TYPES,
     ClockOffset,
     ExporterState,
-    LinkError,
     Process,
-    Run,
     Series,
     Snapshot,
 )
@@ -38,7 +35,8 @@ from tests.samples import exporter_state
 
 EMPTY = Cluster(expiry=1, forget=1, max_peers=1).snapshot()
 NOW = at(100)
-STATE = exporter_state(broker_up=True)
+#: Connected for as long as the peers have been heard: 30 s are the expiry, 10 s the interval.
+STATE = exporter_state(broker_up=True, connected_at=at(0).monotonic)
 REJECTED = STATE._replace(
     notes_rejected={"malformed": 1200, "unknown_command": 2, "overload": 0, "retained": 7},
     last_rejected=NOW.monotonic - 30,
@@ -46,7 +44,7 @@ REJECTED = STATE._replace(
 
 
 def peer(type_: str = "sender", host: str = "a", **fields: Any) -> Process:
-    """Give a process against which nothing speaks, but for the fields given."""
+    """Give a process, heard from 0 s on, against which nothing speaks, but for the fields given."""
     well = {"round_trip": 0.004, "clock": ClockOffset(0.001, 0.003)}
     name = f"worker@{host}"
     return process(host, 0, 95, **{"type": type_, "peer": name, "host": host, **well, **fields})
@@ -59,12 +57,12 @@ def silent(type_: str = "sender", host: str = "a", last: float = 40) -> Series:
 
 
 def cluster(*peers: Process | Series, **fields: Any) -> Snapshot:
-    """Give what is known of these peers; a round of requests has been asked."""
+    """Give what is known of these peers."""
     series = tuple(each if isinstance(each, Series) else shown(each) for each in peers)
     peers_up = dict.fromkeys(TYPES, 0)
     for each in series:
         peers_up[each.type] += len(each.processes) if each.up else 0
-    return replace(EMPTY, series=series, peers_up=peers_up, last_round=at(95), **fields)
+    return replace(EMPTY, series=series, peers_up=peers_up, **fields)
 
 
 def verdict(
@@ -109,16 +107,16 @@ class FitTests(VerdictTestCase):
         self.assert_fit(snapshot)
 
     def test_limits(self) -> None:
-        """What is as far off as is allowed is allowed."""
-        for offset in (0.005, -0.005):
-            self.assert_fit(cluster(peer(round_trip=0.05, clock=ClockOffset(offset, 0.005))))
+        """What is as far off as is allowed at most, its error included, is allowed."""
+        for offset, error in ((0.005, 0.0), (-0.005, 0.0), (0.0, 0.005), (-0.003, 0.002)):
+            self.assert_fit(cluster(peer(round_trip=0.05, clock=ClockOffset(offset, error))))
 
     def test_own_limits(self) -> None:
         """The limits are those that were demanded."""
         snapshot = cluster(peer(round_trip=1.0, clock=ClockOffset(-2.0, 0.5)))
 
         self.assertFalse(verdict(snapshot).fit)
-        self.assert_fit(snapshot, max_round_trip=1.0, max_clock_offset=2.0)
+        self.assert_fit(snapshot, max_round_trip=1.0, max_clock_offset=2.5)
 
     def test_bystanders(self) -> None:
         """What takes no part in tests need not be quick, nor have a clock, nor answer PING."""
@@ -236,28 +234,57 @@ class MissingTests(VerdictTestCase):
             Finding("silent", "has not answered for 3 min 20 s", "worker@b", "agent"),
         )
 
+    def test_whole_seconds(self) -> None:
+        """Digits after the point would only flicker."""
+        for last, said in ((67.25, "33 s"), (67.75, "32 s"), (99.75, "0 s")):
+            (found,) = verdict(cluster(peer(), silent("agent", "b", last=last))).reasons
+            self.assertEqual(f"has not answered for {said}", found.message)
+
     def test_of_a_demanded_type(self) -> None:
-        """It does not where a number is demanded of its type: who is there is enough, or is not."""
+        """Where a number of its type is demanded it is a warning: that number decides."""
         snapshot = cluster(peer(host="a"), silent("sender", "b"), silent("agent", "c"))
+        sender, agent = ("silent", "sender", "worker@b"), ("silent", "agent", "worker@c")
 
-        for least in (0, 1):
-            self.assertEqual(
-                [("silent", "agent", "worker@c")], kinds(verdict(snapshot, senders=least).reasons)
-            )
-        self.assertEqual(
-            [("too_few", "sender", "")], kinds(verdict(snapshot, senders=2, agents=0).reasons)
+        cases: tuple[tuple[dict[str, Any], list[Any], list[Any]], ...] = (
+            ({}, [agent, sender], []),
+            ({"senders": 0}, [agent], [sender]),
+            ({"senders": 1}, [agent], [sender]),
+            ({"senders": 1, "agents": 0}, [], [agent, sender]),
+            ({"senders": 2, "agents": 0}, [("too_few", "sender", "")], [agent, sender]),
         )
+        for demands, reasons, others in cases:
+            found = verdict(snapshot, **demands)
+            self.assertEqual((reasons, others), (kinds(found.reasons), kinds(found.warnings)))
 
-    def test_without_a_role(self) -> None:
-        """A worker that is back, and has no role yet, is not missing."""
-        self.assert_fit(cluster(peer("other", "a"), silent("sender", "a")))
+    def test_back(self) -> None:
+        """A worker that was started anew since it fell silent is not missing, whatever its type."""
+        for type_ in ("other", "receiver", "agent"):
+            back = peer(type_, "a", first_heard=at(41))
+            self.assert_fit(cluster(back, silent("sender", "a", last=40)))
+            self.assertEqual(
+                (), warnings(cluster(back, silent("sender", "a", last=40)), STATE, NOW)
+            )
 
     def test_not_back(self) -> None:
-        """It is missing if that is another worker, if that is silent, too, or has a role."""
-        for other in (peer("other", "b"), silent("other", "a"), peer("receiver", "a")):
-            snapshot = cluster(peer("agent", "z"), other, silent("sender", "a"))
+        """It is missing if that is another worker, is silent, too, or was there all the time."""
+        missing = ("silent", "sender", "worker@a")
+        for other in (
+            peer("other", "b", first_heard=at(41)),
+            silent("other", "a", last=50),
+            peer("other", "a", first_heard=at(40)),
+            peer("receiver", "a", first_heard=at(0)),
+        ):
+            snapshot = cluster(peer("agent", "z"), other, silent("sender", "a", last=40))
 
-            self.assertIn(("silent", "sender", "worker@a"), kinds(verdict(snapshot).reasons))
+            self.assertIn(missing, kinds(verdict(snapshot).reasons))
+            self.assertIn(missing, kinds(warnings(snapshot, STATE, NOW)))
+
+    def test_back_beside_others(self) -> None:
+        """Of all processes of its name that are up, the newest may be the one that is back."""
+        old, new = (peer("agent", "a", id=f"{at_}", first_heard=at(at_)) for at_ in (0, 41))
+        gone, other = silent("sender", "a", last=40), peer("receiver", "a", first_heard=at(0))
+        for up in ([shown(old, new)], [shown(new, old)], [new, other], [other, new]):
+            self.assertNotIn("silent", [each.kind for each in verdict(cluster(*up, gone)).reasons])
 
 
 class PingTests(VerdictTestCase):
@@ -297,13 +324,17 @@ class PingTests(VerdictTestCase):
         )
 
     def test_clock(self) -> None:
-        """A clock is known if the error is no more than the limit, or if it is off for certain."""
+        """A clock is off, or right, only if it is so whatever the error; else it is not known."""
         for offset, error, found in (
             (0.0, 0.0, []),
-            (0.5, 0.5, []),
-            (0.5625, 0.5, ["clock_offset"]),
+            (0.5, 0.0, []),
+            (0.0, 0.5, []),
+            (0.25, 0.25, []),
+            (0.5625, 0.0, ["clock_offset"]),
+            (0.5, 0.0625, ["clock_unknown"]),
             (0.0, 0.5625, ["clock_unknown"]),
-            (0.5, 0.75, ["clock_unknown"]),
+            (0.5625, 0.0625, ["clock_unknown"]),
+            (0.625, 0.0625, ["clock_offset"]),
             (1.25, 0.75, ["clock_unknown"]),
             (1.3125, 0.75, ["clock_offset"]),
         ):
@@ -321,10 +352,67 @@ class PingTests(VerdictTestCase):
     def test_no_ping(self) -> None:
         """A peer that answers no PING speaks against a test: nothing is known of its clock."""
         for mute in (peer(round_trip=None, clock=None), peer(clock=None), peer(round_trip=None)):
-            self.assert_reasons(
-                cluster(mute),
-                Finding("no_ping", "has answered no PING", "worker@a", "sender"),
-            )
+            found = Finding("no_ping", "has answered no PING", "worker@a", "sender")
+            self.assert_reasons(cluster(mute), found)
+            self.assertEqual((found,), warnings(cluster(mute), STATE, NOW))
+
+    def test_not_pinged(self) -> None:
+        """So does one that may not have been asked for a PING yet; the page is patient with it."""
+        new = peer(first_heard=at(90), round_trip=None, clock=None)
+        self.assert_reasons(
+            cluster(new),
+            Finding("not_pinged", "has not answered a PING yet", "worker@a", "sender"),
+        )
+        self.assertEqual((), warnings(cluster(new), STATE, NOW))
+
+    def mute(self, *others: Process, first: float = 0, connected: float | None = 0) -> str:
+        """Give what is found of an agent that answers no PING.
+
+        Args:
+            others: who is there, too.
+            first, connected: seconds at which it was first heard, and the link came up.
+        """
+        agent = peer("agent", "z", first_heard=at(first), round_trip=None, clock=None)
+        up_since = None if connected is None else at(connected).monotonic
+        state = STATE._replace(connected_at=up_since)
+        (found,) = verdict(cluster(agent, *others), state).reasons
+        return found.kind
+
+    def test_when_a_ping_must_have_come(self) -> None:
+        """It is given an interval and the expiry, from the later of its coming and the link's."""
+        for first, connected, kind in (
+            (59.9, 0, "no_ping"),
+            (60, 0, "not_pinged"),
+            (0, 59.9, "no_ping"),
+            (0, 60, "not_pinged"),
+            (60, 59.9, "not_pinged"),
+            (59.9, 60, "not_pinged"),
+            (59.9, None, "no_ping"),
+            (60, None, "not_pinged"),
+        ):
+            found = self.mute(first=first, connected=connected)
+            self.assertEqual(kind, found, (first, connected))
+
+    def test_generations(self) -> None:
+        """It is given an interval more for each other generation, since they take turns."""
+        old, older = peer(host="b", protocol="1.4"), peer(host="c", protocol="1.3")
+        for others, patience in (
+            ([], 40),
+            ([peer(host="a")], 40),
+            ([old], 50),
+            ([old, peer(host="d", protocol="1.4")], 50),
+            ([old, older], 60),
+            ([peer("exporter", "e", protocol="1.4")], 50),
+        ):
+            for waiting, kind in ((patience, "not_pinged"), (patience + 0.1, "no_ping")):
+                self.assertEqual(kind, self.mute(*others, first=100 - waiting), (others, waiting))
+
+    def test_generations_of_the_silent(self) -> None:
+        """Who is silent has no turn."""
+        gone = shown(peer("exporter", "b", protocol="1.4"), up=False)
+        mute = peer("agent", "z", first_heard=at(59), round_trip=None, clock=None)
+
+        self.assertIn(("no_ping", "agent", "worker@z"), kinds(verdict(cluster(mute, gone)).reasons))
 
     def test_who_partakes(self) -> None:
         """That goes for all that take part in tests, those without a role included."""
@@ -401,6 +489,19 @@ class WarningTests(VerdictTestCase):
 
         self.assertEqual((), verdict(cluster(peer(host="z"), both)).warnings)
 
+    def test_not_admitted(self) -> None:
+        """Answers of peers that were not admitted are counted, with the most that may be known."""
+        for rejected, said in ((1, "1 answer"), (1200, "1,200 answers")):
+            self.assert_warnings(
+                cluster(peer(), peers_rejected=rejected),
+                Finding(
+                    "not_admitted",
+                    f"{said} of other peers came since the exporter was started, and --max-peers "
+                    "2,500 were known already",
+                ),
+                state=STATE._replace(max_peers=2500),
+            )
+
     def test_results_lost(self) -> None:
         """Test results that the exporter lost are counted."""
         for lost, said in ((1, "1 test result"), (1200, "1,200 test results")):
@@ -423,7 +524,7 @@ class WarningTests(VerdictTestCase):
                 "since the exporter was started, 1,200 malformed, 2 unknown command; "
                 "the last of them 30 s ago",
             ),
-            state=REJECTED,
+            state=REJECTED._replace(last_rejected=NOW.monotonic - 30.25),
         )
 
     def test_rejected_lately(self) -> None:
@@ -453,6 +554,9 @@ class OrderTests(SynchronousTestCase):
             peer("agent", "h", clock=unsure),
             shown(peer("agent", "i"), peer("agent", "i", id="j")),
             silent("receiver", "k"),
+            silent("inspector", "l"),
+            peer("agent", "b", first_heard=at(90), clock=None),
+            peers_rejected=1,
         )
         state = REJECTED._replace(stages_ill=("drain",), results_dropped=1)
         found = verdict(snapshot, state, inspectors=1)
@@ -466,12 +570,15 @@ class OrderTests(SynchronousTestCase):
                 ("clock_offset", "sender", "worker@d"),
                 ("no_ping", "agent", "worker@g"),
                 ("slow", "agent", "worker@f"),
+                ("not_pinged", "agent", "worker@b"),
             ],
             kinds(found.reasons),
         )
         self.assertEqual(
             [
                 ("ill", "", ""),
+                ("silent", "inspector", "worker@l"),
+                ("not_admitted", "", ""),
                 ("clock_unknown", "agent", "worker@h"),
                 ("shared_name", "agent", "worker@i"),
                 ("results_lost", "", ""),
@@ -507,6 +614,8 @@ class PageTests(SynchronousTestCase):
             peer("agent", "b", round_trip=9.0),
             shown(peer("agent", "c"), peer("agent", "c", id="d")),
             silent("receiver", "e"),
+            peer("agent", "f", clock=None),
+            peers_rejected=1,
         )
         state = REJECTED._replace(stages_ill=("drain",), results_dropped=1)
 
@@ -514,7 +623,9 @@ class PageTests(SynchronousTestCase):
             [
                 ("ill", "", ""),
                 ("silent", "receiver", "worker@e"),
+                ("not_admitted", "", ""),
                 ("clock_offset", "sender", "worker@a"),
+                ("no_ping", "agent", "worker@f"),
                 ("slow", "agent", "worker@b"),
                 ("shared_name", "agent", "worker@c"),
                 ("results_lost", "", ""),
@@ -524,52 +635,76 @@ class PageTests(SynchronousTestCase):
         )
 
     def test_uncertain(self) -> None:
-        """Nothing is said of peers of which PINGs say nothing, or nothing certain."""
-        snapshot = cluster(peer(host="a", clock=None), peer(host="b", clock=ClockOffset(0.0, 9.0)))
+        """Nothing is said of peers of which PINGs say nothing yet, or nothing certain."""
+        snapshot = cluster(
+            peer(host="a", first_heard=at(90), clock=None),
+            peer(host="b", clock=ClockOffset(0.0, 9.0)),
+        )
 
         self.assertEqual((), warnings(snapshot, STATE, NOW))
 
     def test_nobody(self) -> None:
-        """That nobody answers is said once a round of requests is over."""
-        self.assertEqual((), warnings(EMPTY, STATE, NOW))
+        """It is said that nobody answers, beside who did."""
+        nobody = Finding("nobody", "no peer answers")
+
+        self.assertEqual((nobody,), warnings(cluster(), STATE, NOW))
         self.assertEqual(
-            (
-                Finding("nobody", "no peer has answered the last round of requests"),
-                Finding("silent", "has not answered for 1 min", "worker@a", "sender"),
-            ),
+            (nobody, Finding("silent", "has not answered for 1 min", "worker@a", "sender")),
             warnings(cluster(silent()), STATE, NOW),
         )
 
-    def test_no_broker(self) -> None:
-        """Without a broker nothing is said of peers, since nobody asks them."""
-        snapshot = cluster(silent(), peer(host="b", round_trip=9.0))
-        state = REJECTED._replace(broker_up=False, stages_ill=("network",), results_dropped=1)
+    def test_unready(self) -> None:
+        """What is not known is not said; what concerns the exporter itself is."""
+        snapshot = cluster(
+            silent(),
+            peer(host="b", round_trip=9.0, clock=ClockOffset(9.0, 0.001)),
+            peer(host="c", clock=None),
+            shown(peer(host="d"), peer(host="d", id="e")),
+            peers_rejected=1,
+        )
+        for up, kind in ((False, "no_broker"), (True, "not_ready")):
+            state = REJECTED._replace(broker_up=up, stages_ill=("network",), results_dropped=1)
+            for known in (snapshot, replace(snapshot, series=(), peers_up=cluster().peers_up)):
+                found = warnings(known, state, NOW, "it sleeps")
 
-        self.assertEqual(
-            ["no_broker", "ill", "results_lost", "rejected"],
-            [each.kind for each in warnings(snapshot, state, NOW)],
+                self.assertEqual(
+                    [kind, "ill", "not_admitted", "results_lost", "rejected"],
+                    [each.kind for each in found],
+                )
+                self.assertEqual(Finding(kind, "it sleeps"), found[0])
+
+
+class UnknownClocksTests(SynchronousTestCase):
+    """How many clocks are not known well enough for anything to be said."""
+
+    def test_unknown(self) -> None:
+        """Each clock counts that may be right or wrong, or of which nothing is known."""
+        for clock, number in (
+            (None, 1),
+            (ClockOffset(0.0, 0.006), 1),
+            (ClockOffset(0.004, 0.002), 1),
+            (ClockOffset(-0.006, 0.002), 1),
+            (ClockOffset(0.003, 0.002), 0),
+            (ClockOffset(-9.0, 0.5), 0),
+        ):
+            self.assertEqual(number, unknown_clocks(cluster(peer(clock=clock))), clock)
+
+    def test_who_counts(self) -> None:
+        """Each process counts that is up and takes part in tests."""
+        both = shown(peer(clock=None), peer(id="b", clock=ClockOffset(0.0, 9.0)), peer(id="c"))
+        snapshot = cluster(
+            both, peer("other", "d", clock=None), peer("exporter", "e", clock=None), silent()
         )
 
-    def test_why_there_is_no_broker(self) -> None:
-        """It is said which broker, and why, if that is known."""
-        state = STATE._replace(broker_up=False, broker="example.com:1883")
-        said = "not connected to the Maestro broker at example.com:1883"
-        for error, expected in (
-            (None, said),
-            (LinkError(at(0), "dns", ""), said),
-            (LinkError(at(0), "dns", "unknown host"), f"{said}: unknown host"),
-        ):
-            self.assertEqual(
-                (Finding("no_broker", expected),),
-                warnings(cluster(), state._replace(last_link_error=error), NOW),
-            )
+        self.assertEqual(3, unknown_clocks(snapshot))
+        self.assertEqual(0, unknown_clocks(cluster()))
 
 
 class CommonClockOffsetTests(SynchronousTestCase):
     """By how much all clocks are off alike."""
 
     def common(self, *offsets: float | None, limit: float = 0.5) -> float | None:
-        clocks = [None if each is None else ClockOffset(each, 0.001) for each in offsets]
+        clocks = [None if each is None else ClockOffset(each, 0.0) for each in offsets]
         peers = [peer(host=f"{number}", clock=each) for number, each in enumerate(clocks)]
         return common_clock_offset(cluster(*peers), limit)
 
@@ -580,12 +715,32 @@ class CommonClockOffsetTests(SynchronousTestCase):
         self.assertEqual(2.125, self.common(2.0, 2.25, 2.0, 2.25))
 
     def test_limit(self) -> None:
-        """All are within the limit of the one in the middle, which itself is beyond it."""
+        """All are within the limit of the one in the middle, and all are beyond it."""
         self.assertEqual(2.5, self.common(2.0, 2.5, 3.0))
         self.assertIsNone(self.common(2.0, 2.5, 3.0625))
         self.assertIsNone(self.common(1.9375, 2.5, 3.0))
         self.assertIsNone(self.common(0.5, 0.5, 0.5))
-        self.assertEqual(0.5625, self.common(0.5625, 0.5625, 0.5))
+        self.assertIsNone(self.common(0.5625, 0.5625, 0.5))
+        self.assertEqual(0.5625, self.common(0.5625, 0.5625, 0.5625))
+
+    def test_certain(self) -> None:
+        """One clock that may be right is enough for nothing to be said."""
+        for error, common in ((1.4375, 2.0), (1.5, None), (9.0, None)):
+            peers = [
+                peer(host=host, clock=ClockOffset(2.0, each))
+                for host, each in (("a", 0.0), ("b", error), ("c", 0.0))
+            ]
+            self.assertEqual(common, common_clock_offset(cluster(*peers), 0.5), error)
+
+    def test_shared_name(self) -> None:
+        """Each of the processes that share a name has a clock; together they are one peer."""
+        off, right = ClockOffset(2.0, 0.0), ClockOffset(0.0, 0.0)
+        for clock, common in ((off, 2.0), (right, None), (None, 2.0)):
+            both = shown(peer(clock=off), peer(id="z", clock=clock), clock=off)
+            others = [peer(host=host, clock=off) for host in "bc"]
+
+            self.assertEqual(common, common_clock_offset(cluster(both, *others), 0.5), clock)
+            self.assertIsNone(common_clock_offset(cluster(both, others[0]), 0.5))
 
     def test_too_few(self) -> None:
         """Two clocks are too few to tell; one that is not known tells nothing."""
@@ -622,119 +777,3 @@ class ParameterTests(SynchronousTestCase):
         """Only numbers that are demanded are there, 0 included."""
         self.assertEqual({}, Demands().peers)
         self.assertEqual({"sender": 0, "agent": 2}, Demands(senders=0, agents=2).peers)
-
-
-class DocumentTests(SynchronousTestCase):
-    """The verdict as JSON."""
-
-    maxDiff = None
-
-    def page(self, snapshot: Snapshot, state: ExporterState = STATE, **demands: Any) -> bytes:
-        return verdict_document(verdict(snapshot, state, **demands), snapshot, state, at(100.5))
-
-    def document(self, snapshot: Snapshot, **demands: Any) -> Any:
-        return json.loads(self.page(snapshot, **demands))
-
-    def test_document(self) -> None:
-        """All that was found is there, each finding on a line of its own."""
-        off = ClockOffset(0.25, 0.003)
-        snapshot = cluster(
-            *[peer("agent", each, clock=off) for each in "abc"],
-            peer("other", "d", clock=off),
-            run=Run(number=1, start=at(0)),
-        )
-        state = STATE._replace(stages_ill=("drain",))
-        clocks = ",\n".join(
-            f'    {{"kind": "clock_offset", "peer": "worker@{host}", "type": "{type_}", "message": '
-            f'"{type_} worker@{host} has a clock 250 ms \\u00b1 3 ms ahead; 5 ms are allowed"}}'
-            for type_, host in (("agent", "a"), ("agent", "b"), ("agent", "c"), ("other", "d"))
-        )
-        expected = f"""{{
-  "format": 1,
-  "time": "2023-11-14T22:15:00.500Z",
-  "fit": false,
-  "broker": {{"address": "localhost:1883", "up": true}},
-  "test_running": true,
-  "demands": {{"senders": 2, "receivers": 0, "inspectors": null, "agents": null, \
-"max_clock_offset_seconds": 0.005, "max_round_trip_seconds": 0.05}},
-  "peers_up": {{"sender": 0, "receiver": 0, "inspector": 0, "agent": 3, "data-server": 0, \
-"reports-server": 0, "exporter": 0, "other": 1}},
-  "workers_without_role": 1,
-  "common_clock_offset_seconds": 0.25,
-  "reasons": [
-    {{"kind": "too_few", "peer": null, "type": "sender", "message": \
-"2 senders wanted, 0 answer, and 1 worker without a role"}},
-{clocks}
-  ],
-  "warnings": [
-    {{"kind": "ill", "peer": null, "type": null, "message": \
-"drain has stopped working and is being started anew"}}
-  ]
-}}
-"""
-        self.assertEqual(expected, self.page(snapshot, state, senders=2, receivers=0).decode())
-
-    def test_fit(self) -> None:
-        """A cluster that is fit has no reasons; what is not known is null."""
-        document = self.document(cluster(peer()), max_clock_offset=0.5, max_round_trip=1.0)
-
-        self.assertEqual((True, [], []), tuple(document[k] for k in ("fit", "reasons", "warnings")))
-        self.assertEqual(
-            {
-                "senders": None,
-                "receivers": None,
-                "inspectors": None,
-                "agents": None,
-                "max_clock_offset_seconds": 0.5,
-                "max_round_trip_seconds": 1.0,
-            },
-            document["demands"],
-        )
-        self.assertIsNone(document["common_clock_offset_seconds"])
-
-    def test_test_running(self) -> None:
-        """A test runs from the start of a run to its end, its result known or not."""
-        for run, running in (
-            (None, False),
-            (Run(number=1, start=at(0)), True),
-            (Run(number=1, start=at(0), end=at(9)), False),
-        ):
-            self.assertEqual(running, self.document(cluster(peer(), run=run))["test_running"])
-
-    def test_common_offset(self) -> None:
-        """Whether all clocks are off alike goes by the limit that was demanded."""
-        snapshot = cluster(*[peer(host=each, clock=ClockOffset(0.25, 0.003)) for each in "abc"])
-
-        self.assertEqual(0.25, self.document(snapshot)["common_clock_offset_seconds"])
-        self.assertIsNone(
-            self.document(snapshot, max_clock_offset=1.0)["common_clock_offset_seconds"]
-        )
-
-    def test_unready(self) -> None:
-        """An exporter without a broker says so."""
-        state = STATE._replace(broker_up=False)
-        found = verdict(cluster(), state, "no broker")
-        document = json.loads(verdict_document(found, cluster(), state, NOW))
-
-        self.assertEqual({"address": "localhost:1883", "up": False}, document["broker"])
-        self.assertEqual(
-            [{"kind": "no_broker", "peer": None, "type": None, "message": "no broker"}],
-            document["reasons"],
-        )
-
-    def test_hostile_names(self) -> None:
-        """No name breaks the document or leaves ASCII; only lone surrogates are replaced."""
-        lines = self.page(cluster(peer(round_trip=9.0))).count(b"\n")
-        for host, seen in (
-            ('"}],\n"fit": true', '"}],\n"fit": true'),
-            ("\0\x1b[31m\x9b\u202e\u2028", "\0\x1b[31m\x9b\u202e\u2028"),
-            ("Größe 🎻", "Größe 🎻"),
-            ("a\udc80b\ud83c", "a?b?"),
-        ):
-            page = self.page(cluster(peer(host=host, round_trip=9.0)))
-            (reason,) = json.loads(page)["reasons"]
-
-            self.assertTrue(page.isascii())
-            self.assertEqual(lines, page.count(b"\n"))
-            self.assertEqual(f"worker@{seen}", reason["peer"])
-            self.assertIn(f"sender worker@{seen} took 9 s", reason["message"])

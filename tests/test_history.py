@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import isnan
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.cluster import Cluster
+from maestro_exporter.cluster import Cluster, processes
 from maestro_exporter.cluster.history import Track
 from maestro_exporter.notes import Role, Sender
 from maestro_exporter.snapshot import TRAIL_STEP, TRAIL_STEPS, Trail
@@ -157,6 +158,83 @@ class TrackTests(SynchronousTestCase):
         self.assertEqual(({-2: 1.0, -1: 2.0}, {-1: 0.5}), (self.rates(), self.round_trips()))
         self.assertEqual(1035.0, self.track.view().end)
 
+    def steady(self, until: float, interval: float = 10.0) -> None:
+        """Exchange a message each second, from 1000 s on."""
+        for number in range(1, int((until - 1000) / interval) + 1):
+            self.track.exchanged(int(interval), interval, 1000 + number * interval)
+
+    def test_held_up(self) -> None:
+        """Answers that were held up and come at once begin no step, for want of time in it."""
+        self.steady(1050)
+        self.track.exchanged(10, 29.0, 1079.0)
+        for seconds in (1079.5, 1080.0, 1080.5):
+            self.track.exchanged(10, 0.5, seconds)
+        self.assertEqual(
+            dict.fromkeys(range(-5, -1), 1.0) | {-1: round(40 / 30.5, 3)}, self.rates()
+        )
+        self.assertEqual(1080.0, self.track.view().end)
+        self.track.exchanged(10, 9.5, 1090)
+
+        self.assertEqual(1.053, self.rates()[-1])
+        self.assertEqual(1095.0, self.track.view().end)
+
+    def test_held_up_with_round_trips(self) -> None:
+        """Nor do they when a round trip, held up as well, has begun one before them."""
+        self.steady(1050)
+        self.track.exchanged(10, 29.0, 1079.0)
+        for seconds in (1079.5, 1080.0, 1080.5):
+            self.track.answered(1.0, seconds)
+            self.track.exchanged(10, 0.5, seconds)
+
+        self.assertEqual(
+            dict.fromkeys(range(-6, -2), 1.0) | {-2: round(40 / 30.5, 3)}, self.rates()
+        )
+        self.assertEqual({-2: 1.0, -1: 1.0}, self.round_trips())
+
+    def test_held_up_for_long(self) -> None:
+        """They do when what they would be counted to is no longer there."""
+        for ago, rates in ((59, {-60: 10.909}), (60, {-1: 110.0}), (1000, {-1: 110.0})):
+            track = Track()
+            track.exchanged(10, 10.0, 1000)
+            track.answered(1.0, 1000 + 15 * ago)
+            track.exchanged(110, 1.0, 1000 + 15 * ago)
+            self.assertEqual(rates, known(track.view().rates), ago)
+
+    def test_after_a_gap(self) -> None:
+        """After a gap, however long, answers that come as before begin steps soon."""
+        for gap in (20.0, 30.0, 60.0, 600.0):
+            self.track = Track()
+            self.steady(1200, interval=2.0)
+            back = 1200 + gap
+            self.track.exchanged(int(gap), gap, back)
+            for number in range(1, 61):
+                self.track.exchanged(2, 2.0, back + 2 * number)
+
+            recent = [place for place in self.rates() if place > -6]
+            self.assertEqual([-5, -4, -3, -2, -1], recent, gap)
+            self.assertEqual({1.0}, set(self.rates().values()))
+
+    def test_more_often_for_good(self) -> None:
+        """Answers that come far more often than before, and go on so, begin steps again."""
+        self.steady(1200, interval=10.0)
+        for number in range(1, 61):
+            self.track.exchanged(3, 1.0, 1200 + number)
+
+        self.assertEqual([3.0, 3.0], list(self.track.view().rates)[-2:])
+
+    def test_size(self) -> None:
+        """It has 800 bytes at most, however long it goes on."""
+        for number in range(20_000):
+            self.track.exchanged(10**6 + number, 1.25, 10**7 + 1.3 * number)
+            self.track.answered(number / 7, 10**7 + 1.3 * number)
+        self.track.answered(1.0, 10**8)
+        parts = [getattr(self.track, name) for name in Track.__slots__]
+        # Small whole numbers are there once in all of Python.
+        own = [each for each in parts if not (isinstance(each, int) and each < 256)]
+
+        self.assertLessEqual(sum(map(sys.getsizeof, [self.track, *own])), 800)
+        self.assertFalse(hasattr(self.track, "__dict__"))
+
     def test_clock_that_began_just_now(self) -> None:
         """The monotonic clock may begin at 0."""
         self.track.exchanged(10, 10.0, 0.5)
@@ -282,6 +360,21 @@ class TrailsTests(ClusterTestCase):
         self.tell(1000, stats(back))
 
         self.assertEqual([("worker@back", "sender")], list(self.cluster.trails()))
+
+    def test_not_admitted(self) -> None:
+        """Who is not admitted, as there are too many, costs no track."""
+        made: list[Track] = []
+
+        def make() -> Track:
+            made.append(Track())
+            return made[-1]
+
+        self.patch(processes, "Track", make)
+        self.cluster = self.make_cluster(max_peers=2)
+        for each in "abcdef":
+            self.tell(0, stats(worker(each, host=each)))
+
+        self.assertEqual((2, 4), (len(made), self.snapshot(0).peers_rejected))
 
     def test_restart(self) -> None:
         """A peer that is restarted goes on with its track; its predecessor is not counted."""

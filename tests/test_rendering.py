@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -16,7 +16,7 @@ from maestro_exporter.cluster import Cluster
 from maestro_exporter.exposition import encode
 from maestro_exporter.fitness import Demands
 from maestro_exporter.metrics import cluster_page, exporter_page
-from maestro_exporter.querying import Query, QueryError, Reply
+from maestro_exporter.querying import Query, QueryError, Reply, UnavailableError
 from maestro_exporter.rendering import (
     PROCESS_PERIOD,
     SMALL,
@@ -26,10 +26,11 @@ from maestro_exporter.rendering import (
     StatusPage,
     Verdicts,
 )
-from maestro_exporter.sharing import REST
-from maestro_exporter.snapshot import ExporterState, Moment, Series, Snapshot
+from maestro_exporter.sharing import MOST_WAITING, REST, Paced
+from maestro_exporter.snapshot import ClockOffset, ExporterState, Moment, Snapshot
 from maestro_exporter.status import status
 from maestro_exporter.statuspage import Known, Question
+from maestro_exporter.verdict import verdict_document
 from tests.cluster_case import process, shown
 from tests.fakes import FakeThread
 from tests.samples import exporter_state
@@ -57,9 +58,10 @@ class PageTestCase(SynchronousTestCase):
         self.patch(rendering, "compress", compress)
 
     def small(self, generation: int, rounds: int = 0, size: int = 0) -> Snapshot:
-        """Give a snapshot of so many peers."""
-        at = Moment(0.0, 1_700_000_000.0)
-        series = tuple(Series(f"worker{each}@host", "sender", True, (), at) for each in range(size))
+        """Give a snapshot of so many peers, against which nothing speaks."""
+        well: Any = {"round_trip": 0.001, "clock": ClockOffset(0.0, 0.001)}
+        names = [f"worker{each}@host" for each in range(size)]
+        series = tuple(shown(process("id", 0, peer=each, **well)) for each in names)
         values = {name: getattr(self.empty, name) for name in Snapshot.__dataclass_fields__}
         return Snapshot(**values | {"generation": generation, "rounds": rounds, "series": series})
 
@@ -297,13 +299,31 @@ class StatusPageTests(PageTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.snapshot = self.small(1, size=3)
+        self.unready = ""
+        self.made = 0
+        # No rest here: that is tested with what is paced.
+        self.paced = Paced(self.in_thread, self.clock.seconds, lambda _, call: call())
         self.page = StatusPage(
-            self.take_known, "/here", in_thread=self.thread, seconds=self.clock.seconds
+            self.take_known, "/here", paced=self.paced, seconds=self.clock.seconds
         )
+
+    def test_too_many_questions(self) -> None:
+        """Who asks for something else, when many wait already, is told to come again."""
+        for page in range(1, MOST_WAITING + 2):
+            self.page.reply({"page": [str(page)]}, compressed=False)
+        self.assertRaises(UnavailableError, self.page.reply, {"q": ["x"]}, compressed=False)
+        self.thread.run()
+        self.page.reply({"q": ["x"]}, compressed=False)
+
+    def in_thread(self, job: Callable[[], T], /) -> Deferred[T]:
+        """Count the pages that are made."""
+        self.made += 1
+        return self.thread(job)
 
     def take_known(self) -> Known:
         now = self.clock.seconds()
-        return Known(self.take_snapshot(), {}, self.state, Moment(now, 1_700_000_000.0 + now))
+        moment = Moment(now, 1_700_000_000.0 + now)
+        return Known(self.take_snapshot(), {}, self.state, moment, self.unready)
 
     def get(self, query: Query | None = None, *, compressed: bool = False) -> bytes:
         """Give the page, and see that it is sent as what it is."""
@@ -322,6 +342,12 @@ class StatusPageTests(PageTestCase):
         self.assertIn(b'href="here"', self.get())
         query = {"q": ["worker1"], "sort": ["rate"], "show": [""]}
         self.assertEqual(self.get(query), self.expected(q="worker1", sort="rate"))
+
+    def test_unready(self) -> None:
+        """It is there, and says so, also where nothing is known yet."""
+        self.unready = "it sleeps"
+        self.assertEqual(self.get(), self.expected())
+        self.assertIn(b"it sleeps", self.get())
 
     def test_where_it_is_made(self) -> None:
         """It is made and compressed in the thread, however small it is."""
@@ -347,16 +373,38 @@ class StatusPageTests(PageTestCase):
         for compressed in (False, True):
             self.clock.advance(1)
             self.get(compressed=compressed)
-            self.snapshots = 0
+            self.made = 0
             for _ in range(3):
                 self.get(compressed=compressed)
                 self.get({"page": ["1"], "q": [""]}, compressed=compressed)  # the same question
-            self.assertEqual(self.snapshots, 0)
+            self.assertEqual(self.made, 0)
             self.get({"sort": ["rate"]}, compressed=compressed)
-            self.assertEqual(self.snapshots, 1)
+            self.assertEqual(self.made, 1)
             self.clock.advance(1)
             self.snapshot = self.small(self.snapshot.generation + 1, size=5)
             self.assertEqual(self.get(compressed=compressed), self.expected())
+
+    def test_known_once_a_second(self) -> None:
+        """What is known is taken once a second for all questions, and all show the same."""
+        questions: list[Query] = [{"page": [str(each)]} for each in range(1, 40)]
+        for second in range(1, 4):
+            self.clock.advance(1)
+            self.snapshot = self.small(second, size=second)
+            expected = self.expected()
+            self.snapshots = 0
+            for query in questions:
+                self.assertEqual(self.get(query), expected)
+                self.snapshot = self.small(100 + second, size=7)
+            self.assertEqual(self.get({}, compressed=True), expected)
+            self.assertEqual(self.snapshots, 1)
+
+    def test_failure_to_know(self) -> None:
+        """Where it cannot be told what is known, the next who asks may be told."""
+        patch = self.patch(self, "take_snapshot", lambda: 1 // 0)
+        with self.assertRaises(ZeroDivisionError):
+            self.page.reply({}, compressed=False)
+        patch.restore()
+        self.assertEqual(self.get(), self.expected())
 
     def test_several_who_ask(self) -> None:
         """Who asks while it is being made gets the same."""
@@ -378,9 +426,9 @@ class StatusPageTests(PageTestCase):
     def test_unknown_parameters(self) -> None:
         """They are ignored: links from elsewhere may have any, and it is the same question."""
         self.assertEqual(self.get({"utm": ["x", "y"], "": [""]}), self.expected())
-        self.snapshots = 0
+        self.made = 0
         self.get()
-        self.assertEqual(self.snapshots, 0)
+        self.assertEqual(self.made, 0)
 
     def test_wrong_parameters(self) -> None:
         """What cannot be asked for is an error, and nothing is made."""
@@ -418,7 +466,7 @@ class VerdictsTests(PageTestCase):
         )
 
     def senders(self, count: int, size: int = 0) -> Snapshot:
-        """Give a snapshot with so many senders that are up, and peers of which nothing is known."""
+        """Give a snapshot with so many senders that are up, and so many peers."""
         snapshot = self.small(1, size=size)
         values = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
         up = {**self.empty.peers_up, "sender": count}
@@ -430,7 +478,7 @@ class VerdictsTests(PageTestCase):
 
     def expected(self, demands: Demands) -> bytes:
         verdict = fitness.judge(self.snapshot, self.state, self.now, demands, self.unready)
-        return fitness.verdict_document(verdict, self.snapshot, self.state, self.now)
+        return verdict_document(verdict, self.snapshot, self.state, self.now)
 
     def test_fit(self) -> None:
         """A cluster that is fit is answered with 200, and a document that is never compressed."""
@@ -490,9 +538,11 @@ class DiscoveryTests(PageTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.snapshot = self.hosts(1, 2)
+        self.unready = ""
         self.discovery = Discovery(
             lambda: self.snapshot.generation,
             self.take_snapshot,
+            lambda: self.unready,
             in_thread=self.thread,
             seconds=self.clock.seconds,
         )
@@ -546,3 +596,22 @@ class DiscoveryTests(PageTestCase):
         for query in ({"port": ["0"]}, {"port": ["65536"]}, {"port": ["1", "1"]}, {"x": ["1"]}):
             with self.subTest(query), self.assertRaises(QueryError):
                 self.discovery.reply(query, compressed=False)
+
+    def test_unready(self) -> None:
+        """Where nothing is known there is no answer, also none of before, and nothing is made."""
+        before = self.get()
+        self.unready, self.snapshots = "it sleeps", 0
+        for query in ({}, {"port": ["1234"]}):
+            error = self.assertRaises(
+                UnavailableError, self.discovery.reply, query, compressed=False
+            )
+            self.assertEqual(str(error), "it sleeps")
+        self.assertEqual((self.snapshots, self.thread.jobs), (0, []))
+        self.unready = ""
+        self.assertEqual(self.get(), before)
+
+    def test_wrong_port_when_it_is_unready(self) -> None:
+        """It is an error all the same: that does not pass."""
+        self.unready = "it sleeps"
+        with self.assertRaises(QueryError):
+            self.discovery.reply({"port": ["0"]}, compressed=False)

@@ -56,6 +56,7 @@ from maestro_exporter.poller import Poller
 from maestro_exporter.reloading import PERIOD, FileWatch
 from maestro_exporter.service import Exporter, make_exporter, process_registry
 from maestro_exporter.settings import Settings, StartError, load
+from maestro_exporter.sharing import REST
 from maestro_exporter.simulator import cli
 from maestro_exporter.snapshot import Moment
 from maestro_exporter.threads import Worker
@@ -916,11 +917,95 @@ class ReadyTests(WiredTestCase):
         self.reactor.advance(5.0)
         self.assertEqual(self.ready(), (200, "maestro-exporter is ready.\n"))
 
+    def test_ready_again(self) -> None:
+        """After a new connection it is from the first round on that is over since then."""
+        self.test_ready()
+        self.link(connected=False, up=False)
+        FakeBridge.made.joints["changed"](False)
+        self.link(connected=True, up=True)
+        FakeBridge.made.joints["changed"](True)
+        reason = "the first round of requests is not over"
+        self.assertEqual(self.ready(), (503, f"maestro-exporter is not ready: {reason}.\n"))
+        self.at += 5.0
+        self.reactor.advance(5.0)
+        self.assertEqual(self.ready()[0], 200)
+
     def test_no_longer_ready(self) -> None:
         """What is shown without a broker is getting old."""
         self.test_ready()
         self.link(connected=False, up=False)
         self.assertEqual(self.ready()[0], 503)
+
+
+class AnswerTests(WiredTestCase):
+    """What people and scripts are answered, and at which pace."""
+
+    TOO_EARLY = "the first round of requests is not over"
+
+    def complete_round(self) -> None:
+        """Let there be a round that is over since the link came up."""
+        FakeBridge.made.joints["changed"](True)
+        self.at += 5.0
+        self.reactor.advance(5.0)
+
+    def body_of(self, asked: Deferred[Any]) -> str:
+        """Give the body of what has been answered."""
+        return self.successResultOf(treq.content(self.successResultOf(asked))).decode()
+
+    def look(self) -> str:
+        """Give the page for people."""
+        asked = self.ask(b"/")
+        self.pools["pages"].run()
+        self.hear_threads()
+        self.at += 1.0
+        return self.body_of(asked)
+
+    def test_discovery(self) -> None:
+        """There is none before the first round is over, and then one of those who are there."""
+        self.start(interval=5.0)
+        FakeBridge.made.joints["changed"](True)
+        self.hear("node")
+        response, body = self.get(b"/api/v1/discovery")
+        self.assertEqual((response.code, json.loads(body)["detail"]), (503, self.TOO_EARLY))
+        self.complete_round()
+        response, body = self.get(b"/api/v1/discovery")
+        self.assertEqual(
+            (response.code, [each["targets"] for each in json.loads(body)]), (200, [["node:9100"]])
+        )
+
+    def test_status_page_before_the_first_round(self) -> None:
+        """It says that nothing is known yet, and warns of nobody, until that round is over."""
+        self.start(interval=5.0)
+        FakeBridge.made.joints["changed"](True)
+        page = self.look()
+        self.assertIn(self.TOO_EARLY, page)
+        self.assertNotIn("no peer answers", page)
+        self.complete_round()
+        self.reactor.advance(REST)
+        page = self.look()
+        self.assertNotIn(self.TOO_EARLY, page)
+        self.assertIn("no peer answers", page)
+
+    def test_pace_of_status_pages(self) -> None:
+        """The thread makes one at a time, and rests, so that scrapes have their turn meanwhile."""
+        self.start()
+        asked = [self.ask(b"/?page=%d" % each) for each in (1, 2)]
+        metrics = self.ask(b"/metrics", Accept_Encoding="gzip")
+        self.assertEqual(self.in_pools()["pages"], (True, 2))
+        self.at += 0.5  # it works
+        for _ in range(2):
+            self.pools["pages"].run()
+            self.hear_threads()
+        self.assertIn("<!DOCTYPE html>", self.body_of(asked[0]))
+        self.assertEqual(self.successResultOf(metrics).code, 200)
+        self.reactor.advance(0.5 * REST - 0.01)
+        self.assertEqual(self.in_pools()["pages"], (True, 0))
+        self.assertNoResult(asked[1])
+        self.reactor.advance(0.01)
+        self.assertEqual(self.in_pools()["pages"], (True, 1))
+        self.pools["pages"].run()
+        self.hear_threads()
+        self.assertIn("<!DOCTYPE html>", self.body_of(asked[1]))
 
 
 #: A web configuration whose user joe has the password secret.
@@ -1173,7 +1258,11 @@ class PartsTests(ExporterTestCase):
         self.assertEqual(response.code, 503)
         self.assertEqual(json.loads(body)["reasons"][0]["kind"], "no_broker")
         response, body = self.get(b"/api/v1/discovery")
-        self.assertEqual((response.code, json.loads(body)), (200, []))
+        self.assertEqual(response.code, 503)
+        self.assertEqual(
+            json.loads(body)["detail"], "not connected to the Maestro broker at localhost:1883"
+        )
+        self.assertEqual(response.headers.getRawHeaders("Retry-After"), ["1"])
 
     def test_time_outs_of_the_site_run_on_the_reactor(self) -> None:
         """Nothing uses another reactor than the one given."""

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from maestro_exporter.sharing import REST, Shared, SharedByQuestion
+from maestro_exporter.sharing import REST, Paced, Shared, SharedByQuestion
 from tests.fakes import FakeThread
 
 
@@ -215,3 +215,114 @@ class SharedByQuestionTests(SynchronousTestCase):
         for each in ("a", "b", "a", "c", "a", "b"):
             self.shared.get(each)
         self.assertEqual(self.made, ["a", "b", "c", "b"])
+
+
+class PacedTests(SynchronousTestCase):
+    """Jobs in a thread that others need too."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.thread = FakeThread()
+        self.paced = Paced(self.thread, self.clock.seconds, self.clock.callLater)
+        self.ran: list[str] = []
+
+    def ask(self, name: str) -> Deferred[str]:
+        """Have a job done."""
+
+        def job() -> str:
+            self.ran.append(name)
+            return name.upper()
+
+        return self.paced(job)
+
+    def run_for(self, seconds: float) -> None:
+        """Let the thread work for so long."""
+        self.clock.advance(seconds)
+        self.thread.run()
+
+    def test_idle(self) -> None:
+        """A job begins at once where there is none, in the thread, and its result is told."""
+        given = self.ask("a")
+        self.assertEqual((len(self.thread.jobs), self.ran), (1, []))
+        self.assertNoResult(given)
+        self.thread.run()
+        self.assertEqual(self.successResultOf(given), "A")
+
+    def test_one_at_a_time(self) -> None:
+        """The others wait, and come in the order in which they were asked for."""
+        given = [self.ask(each) for each in "abc"]
+        for done in (1, 2, 3):
+            self.assertEqual(len(self.thread.jobs), 1)
+            self.run_for(1)
+            self.clock.advance(REST)
+            results = [each.result for each in given if each.called]
+            self.assertEqual((results, self.ran), (["A", "B", "C"][:done], ["a", "b", "c"][:done]))
+        self.assertEqual(self.thread.jobs, [])
+
+    def test_rest(self) -> None:
+        """Behind each job is a rest, by how long that one took, without its time of waiting."""
+        for each in "abc":
+            self.ask(each)
+        for seconds in (2, 0.5):
+            self.run_for(seconds)
+            self.assertEqual(self.thread.jobs, [])
+            self.clock.advance(seconds * REST - 0.01)
+            self.assertEqual(self.thread.jobs, [])
+            self.clock.advance(0.01)
+            self.assertEqual(len(self.thread.jobs), 1)
+
+    def test_asked_while_it_rests(self) -> None:
+        """The rest is kept also where nobody waited when it began."""
+        self.ask("a")
+        self.run_for(1)
+        given = self.ask("b")
+        self.clock.advance(REST - 0.01)
+        self.assertEqual(self.thread.jobs, [])
+        self.clock.advance(0.01)
+        self.thread.run()
+        self.assertEqual(self.successResultOf(given), "B")
+
+    def test_idle_again(self) -> None:
+        """After a rest in which nobody asked, the next begins at once, and nothing is left over."""
+        for each in "ab":
+            self.ask(each)
+            self.run_for(1)
+            self.clock.advance(REST)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.ran, ["a", "b"])
+
+    def test_result_does_not_wait_for_the_rest(self) -> None:
+        """Who asked has it as soon as it is there, and may ask again, which waits for its turn."""
+        given = self.ask("a")
+        given.addCallback(lambda _: self.ask("c"))
+        self.ask("b")
+        self.run_for(1)
+        self.assertEqual((self.ran, self.thread.jobs), (["a"], []))
+        for _ in "bc":
+            self.clock.advance(REST)
+            self.thread.run()
+        self.assertEqual(self.ran, ["a", "b", "c"])
+
+    def test_failure(self) -> None:
+        """It goes to who asked, rests as others do, and does not stop those behind it."""
+        failed: Deferred[float] = self.paced(lambda: 1 / 0)
+        given = self.ask("b")
+        self.run_for(1)
+        self.failureResultOf(failed, ZeroDivisionError)
+        self.clock.advance(REST - 0.01)
+        self.assertEqual(self.thread.jobs, [])
+        self.clock.advance(0.01)
+        self.thread.run()
+        self.assertEqual(self.successResultOf(given), "B")
+
+    def test_cancel(self) -> None:
+        """Who waits no more holds up nobody."""
+        for begun in (True, False):
+            given = [self.ask("a"), self.ask("b"), self.ask("c")]
+            cancelled = given.pop(0 if begun else 1)
+            cancelled.cancel()
+            self.failureResultOf(cancelled, CancelledError)
+            for _ in "abc":
+                self.run_for(1)
+                self.clock.advance(REST)
+            self.assertEqual([self.successResultOf(each) for each in given][-1], "C")

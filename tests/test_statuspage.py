@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from maestro_exporter import fitness
 from maestro_exporter.cluster import Cluster
 from maestro_exporter.fitness import KINDS, Finding
 from maestro_exporter.querying import QueryError, answers
@@ -46,6 +47,7 @@ from maestro_exporter.statuspage.view import (
     view,
     warned,
 )
+from maestro_exporter.wording import span
 from tests.cluster_case import at, process, shown
 from tests.samples import exporter_state
 
@@ -54,6 +56,10 @@ EMPTY = Cluster(expiry=1, forget=1, max_peers=1).snapshot()
 STATE = exporter_state(broker_up=True, broker="broker.example.com:1883", mqtt_version="5")
 PLAIN = Question()
 EXACT = ClockOffset(0.0, 0.001)
+#: The values of a peer of which there is nothing to say.
+WELL: Mapping[str, Any] = {"round_trip": 0.001, "clock": EXACT}
+#: Why nothing is known at first.
+TOO_EARLY = "the first round of requests is not over"
 
 
 def peer(
@@ -79,12 +85,13 @@ def known(
     state: ExporterState = STATE,
     trails: Mapping[tuple[str, str], Trail] | None = None,
     now: Moment = NOW,
+    unready: str = "",
     **fields: Any,
 ) -> Known:
     """Give what there is to show of these peers, and with these fields of the snapshot."""
     up = {type_: sum(each.up and each.type == type_ for each in series) for type_ in TYPES}
     snapshot = dataclasses.replace(EMPTY, series=series, **({"peers_up": up} | fields))
-    return Known(snapshot, trails or {}, state, now)
+    return Known(snapshot, trails or {}, state, now, unready)
 
 
 def table(*series: Series, question: Question = PLAIN, **fields: Any) -> Peers:
@@ -363,7 +370,7 @@ class FilterTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.series = [
-            peer("sender@Node-1", round_trip=0.001, clock=EXACT),
+            peer("sender@Node-1", **WELL),
             peer("sender@node-12", round_trip=0.5, clock=EXACT),
             peer("receiver@node-2", "receiver", round_trip=0.001, clock=ClockOffset(1.0, 0.001)),
             peer("agent@node-2", "agent", up=False),
@@ -397,7 +404,7 @@ class FilterTests(SynchronousTestCase):
 
     def test_warnings_of_another_type(self) -> None:
         """A warning concerns a peer of its type, and none of the same name."""
-        twin = peer("agent@node-2", "sender", round_trip=0.001, clock=EXACT)
+        twin = peer("agent@node-2", "sender", **WELL)
         rows = table(*self.series, twin, question=Question(q="agent@")).rows
         self.assertEqual(
             [(row.type, row.warned) for row in rows],
@@ -524,11 +531,43 @@ class WarningTests(SynchronousTestCase):
     def test_summary(self) -> None:
         """It says how many there are and of which kinds, and stays while these do."""
         silent = [peer(f"n-{each}", up=False, last=50.0 + each) for each in range(3)]
-        shown = view(known(*silent, peer()), Question())
+        shown = view(known(*silent, peer(**WELL)), Question())
         self.assertEqual(shown["summary"], f"3 warnings: {KINDS['silent']}")
-        later = view(known(*silent, peer(), now=at(110)), Question())
+        later = view(known(*silent, peer(**WELL), now=at(110)), Question())
         self.assertEqual(later["summary"], shown["summary"])
-        self.assertEqual(view(known(peer()), Question())["summary"], "No warnings")
+        self.assertEqual(view(known(peer(**WELL)), Question())["summary"], "No warnings")
+
+    def test_not_known_yet(self) -> None:
+        """Before the first round after a connect, the only thing to say of peers is just that."""
+        peers = (peer("a", up=False), peer("b", round_trip=9.0, clock=ClockOffset(9.0, 0.001)))
+        shown = view(known(*peers, unready=TOO_EARLY), Question())
+        self.assertEqual(shown["warned"], [("not_ready", KINDS["not_ready"], [TOO_EARLY], 0)])
+        self.assertEqual(shown["summary"], f"1 warning: {KINDS['not_ready']}")
+        self.assertEqual([row.warned for row in shown["peers"].rows], [frozenset()] * 2)
+        later = view(known(*peers), Question())
+        self.assertEqual(
+            [each.kind for each in later["warned"]], ["silent", "clock_offset", "slow"]
+        )
+
+    def test_not_known_yet_of_the_exporter(self) -> None:
+        """What the exporter knows of itself is told all the same."""
+        shown = view(
+            known(state=STATE._replace(stages_ill=("drain",)), unready=TOO_EARLY), Question()
+        )
+        self.assertEqual([each.kind for each in shown["warned"]], ["not_ready", "ill"])
+
+    def test_unknown_clocks(self) -> None:
+        """The processes are counted whose clock is not known well, if anything is known at all."""
+        vague = ClockOffset(0.0, 0.02)
+        peers = [
+            peer("a", **WELL),
+            peer("b", round_trip=0.04, clock=vague),
+            peer("c"),
+            shown(process("1", 0.0, clock=vague), process("2", 0.0)),
+            peer("d", up=False),
+        ]
+        self.assertEqual(view(known(*peers), Question())["unknown_clocks"], 4)
+        self.assertEqual(view(known(*peers, unready=TOO_EARLY), Question())["unknown_clocks"], 0)
 
     def test_filter(self) -> None:
         """What is looked for in the table leaves the warnings as they are."""
@@ -590,15 +629,38 @@ class RunTests(SynchronousTestCase):
         self.assertEqual([each["number"] for each in shown], list(range(20, 20 - RUNS, -1)))
 
     def test_speeds(self) -> None:
-        """What senders send and receivers receive is added, apart."""
-        series = [
-            peer("a", rate=1000.0),
-            peer("b", rate=500.0),
-            peer("c"),
-            peer("d", "receiver", rate=1400.0),
-            peer("e", "agent", rate=7.0),
-        ]
-        self.assertEqual(view(known(*series), Question())["speeds"], ("1,500", "1,400"))
+        """What senders send and receivers receive in the last steps is added, apart."""
+        nothing = math.nan
+        steps = {
+            ("a", "sender"): (9.0, 1000.0),
+            ("b", "sender"): (500.0, nothing),
+            ("c", "sender"): (nothing, nothing),
+            ("d", "receiver"): (9.0, 1400.0),
+            ("e", "agent"): (9.0, 7.0),
+            ("gone", "sender"): (9.0, 900.0),
+        }
+        trails = {
+            series: trail(1000.0)._replace(rates=array("f", rates))
+            for series, rates in steps.items()
+        }
+        series = [peer(name, type_, up=name != "gone") for name, type_ in steps]
+        shown = view(known(*series, peer("new"), trails=trails), Question())
+        self.assertEqual(shown["speeds"], ("1,500/s", "1,400/s"))
+
+    def test_speeds_that_are_not_known(self) -> None:
+        """Where nobody has told one lately it is not known, which is not 0."""
+
+        def speeds(*rates: float) -> tuple[str, str]:
+            trails = {("a", "sender"): trail(1000.0)._replace(rates=array("f", rates))}
+            each: tuple[str, str] = view(known(peer("a"), trails=trails), Question())["speeds"]
+            return each
+
+        fresh = [math.nan] * (math.ceil(STATE.expiry / TRAIL_STEP) + 1)
+        self.assertEqual(view(known(), Question())["speeds"], (NOTHING, NOTHING))
+        self.assertEqual(speeds(*fresh), (NOTHING, NOTHING))
+        self.assertEqual(speeds(7.0, *fresh), (NOTHING, NOTHING))
+        self.assertEqual(speeds(7.0, *fresh[1:]), ("7/s", NOTHING))
+        self.assertEqual(speeds(0.0), ("0/s", NOTHING))
 
 
 class EventTests(SynchronousTestCase):
@@ -800,7 +862,9 @@ def structure(root: Element) -> Structure:
 #: All that a page can look like.
 PAGES: Mapping[str, tuple[Known, Question]] = {
     "nobody": (known(), Question()),
-    "nothing is known": (known(state=exporter_state()), Question()),
+    "nothing is known": (known(state=exporter_state(), unready="no broker"), Question()),
+    "nothing is known yet": (known(peer(), unready=TOO_EARLY), Question()),
+    "all is well": (known(peer(**WELL)), Question()),
     "busy": (busy(), Question()),
     "busy, the last page": (busy(), Question(page=2, sort="rate", order="desc")),
     "filtered": (busy(), Question(q="1", type="sender", show="missing")),
@@ -917,7 +981,7 @@ class ContentTests(SynchronousTestCase):
 
     def test_nobody(self) -> None:
         """Where nobody has answered yet, each part says that there is nothing."""
-        root = read(known())
+        root = read(known(unready=TOO_EARLY))
         self.assertEqual(list(root.of("rows").all()), [])
         for id_, text in (
             ("found", "No peer has answered yet."),
@@ -927,15 +991,65 @@ class ContentTests(SynchronousTestCase):
             ("pages", ""),
         ):
             self.assertEqual(root.of(id_).line, text)
+        self.assertEqual(root.of("warnings").line, f"{KINDS['not_ready']} {TOO_EARLY}")
         self.assertEqual(
-            root.of("warnings").line, "not known yet The first round of requests is not over."
+            next(root.all("title")).text.partition(" – ")[0], "(1) Maestro test cluster"
         )
-        self.assertEqual(next(root.all("title")).text.partition(" – ")[0], "Maestro test cluster")
 
     def test_nothing_to_warn_of(self) -> None:
-        """It says what is well, once there is something to judge by."""
-        root = read(known(peer(), last_round=at(95)))
-        self.assertTrue(root.of("warnings").line.startswith("none Nobody is missing"))
+        """It says what is well, and within which limits, only where that is known."""
+        root = read(known(peer(**WELL)))
+        self.assertEqual(
+            root.of("warnings").line,
+            "none Nobody is missing, no clock is off by more than 5 ms for certain, nobody takes "
+            "longer than 50 ms to answer.",
+        )
+        self.assertEqual(next(root.all("title")).text.partition(" – ")[0], "Maestro test cluster")
+        for unknown in (known(), known(peer(**WELL), unready=TOO_EARLY)):
+            self.assertNotIn("Nobody is missing", read(unknown).of("warnings").line)
+
+    def test_limits(self) -> None:
+        """They are those by which it is judged."""
+        limits = fitness.Demands()
+        offset, round_trip = span(limits.max_clock_offset), span(limits.max_round_trip)
+        line = read(known(peer(**WELL))).of("warnings").line
+        self.assertIn(f"off by more than {offset} for certain", line)
+        self.assertIn(f"longer than {round_trip} to answer", line)
+        self.assertIn(f"not known to {offset}:", read(known(peer())).of("warnings").line)
+
+    def test_clocks_that_are_not_known(self) -> None:
+        """A quiet line tells how many there are, below the warnings or instead of them."""
+        vague = [
+            peer(f"n-{each}", round_trip=0.04, clock=ClockOffset(0.0, 0.02)) for each in range(1200)
+        ]
+        for count, who in (
+            (0, ""),
+            (1, "1 process"),
+            (2, "2 processes"),
+            (1200, "1,200 processes"),
+        ):
+            for another, is_warned in ((peer("a", **WELL), False), (peer("a", up=False), True)):
+                warnings = read(known(*vague[:count], peer("b", **WELL), another)).of("warnings")
+                self.assertEqual(bool(list(warnings.all("h3"))), is_warned)
+                notes = [each.line for each in warnings.all("p") if each.line.startswith("Of ")]
+                self.assertEqual(
+                    notes,
+                    [
+                        f"Of {who} the clock is not known to 5 ms: a PING tells it to half of its "
+                        "round trip."
+                    ]
+                    if count
+                    else [],
+                )
+
+    def test_held(self) -> None:
+        """Beside the button it can be said that updates are held up; at first that is hidden."""
+        root = read(known())
+        (beside,) = [each for each in root.all("p") if each.attributes.get("class") == "refresh"]
+        for id_ in ("held", "pause"):
+            self.assertIn("hidden", beside.of(id_).attributes)
+        self.assertTrue(beside.of("held").line)
+        self.assertNotIn("data-live", beside.of("held").attributes)
 
     def test_thousand_peers(self) -> None:
         """A page of them is shown, with the ways to the pages beside it."""
@@ -985,8 +1099,10 @@ class ContentTests(SynchronousTestCase):
 
     def test_states_of_peers(self) -> None:
         """Up, missing, and down where nobody waits for it."""
-        anew = peer("b", "other", round_trip=0.001, clock=EXACT)
-        root = read(known(peer("a", up=False), peer("b", up=False), anew), Question(sort="peer"))
+        anew = process("id", 99.5, peer="b", type="other", **WELL)
+        root = read(
+            known(peer("a", up=False), peer("b", up=False), shown(anew)), Question(sort="peer")
+        )
         cells = [[each.text for each in row.all("td")] for row in root.of("rows").all("tr")]
         self.assertEqual(
             [each[:2] for each in cells],
@@ -995,7 +1111,7 @@ class ContentTests(SynchronousTestCase):
 
     def test_warnings(self) -> None:
         """Each kind has its heading; the number of those that are not named leads to them."""
-        root = read(known(*(peer(f"n-{each}", up=False) for each in range(1007)), peer()))
+        root = read(known(*(peer(f"n-{each}", up=False) for each in range(1007)), peer(**WELL)))
         warnings = root.of("warnings")
         self.assertEqual([each.text for each in warnings.all("h3")], [KINDS["silent"]])
         self.assertEqual(len(list(warnings.all("bdi"))), 5)
@@ -1003,12 +1119,24 @@ class ContentTests(SynchronousTestCase):
         self.assertEqual(warnings.values("href"), ["?show=warned#peers"])
         self.assertTrue(next(root.all("title")).text.startswith("(1) "))
 
+    def test_ways_to_the_warned(self) -> None:
+        """Each kind that has more has a way of its own, so that the focus stays on it."""
+        silent = [peer(f"n-{each}", up=False) for each in range(6)]
+        slow = [peer(f"s-{each}", round_trip=1.0, clock=EXACT) for each in range(7)]
+        shared = [peer(f"r-{each}", "receiver", clock=EXACT, round_trip=1.0) for each in range(2)]
+        warnings = read(known(*silent, *slow, *shared)).of("warnings")
+        self.assertEqual(
+            {each.attributes["id"]: each.text for each in warnings.all("a")},
+            dict.fromkeys(("more-silent", "more-slow"), "see all peers with warnings"),
+        )
+
     def test_broker_that_is_away(self) -> None:
         """It is said at the top, as a warning, and with what went wrong last."""
         error = LinkError(at(40), "not_authorized", "go away")
-        root = read(known(state=exporter_state(last_link_error=error)))
+        why = "not connected to the Maestro broker at localhost:1883: go away"
+        root = read(known(state=exporter_state(last_link_error=error), unready=why))
         self.assertEqual(root.of("link").line, "not connected to the broker at localhost:1883")
-        self.assertIn("localhost:1883: go away", root.of("warnings").line)
+        self.assertEqual(root.of("warnings").line, f"{KINDS['no_broker']} {why}")
         self.assertIn("not authorized22:14:00 UTC, 1 min ago: go away", root.of("broker").line)
 
     def test_time_that_is_unknown(self) -> None:
@@ -1057,6 +1185,15 @@ class HostileTextTests(SynchronousTestCase):
                 self.assertEqual(runs, [f"{shown} {shown}", shown])
                 events = [each.text for each in root.of("events").all("bdi")]
                 self.assertEqual(events, [f"other {shown}".strip(), shown, NOTHING, NOTHING])
+
+    def test_reason(self) -> None:
+        """What the broker says when it takes nobody is text, too."""
+        harmless = structure(read(known(state=exporter_state(), unready="harmless")))
+        for text in HOSTILE:
+            root = read(known(state=exporter_state(), unready=text))
+            self.check(root, harmless)
+            (said,) = [each.text for each in root.of("warnings").all("bdi")]
+            self.assertEqual(said, encodable(text))
 
     def test_attribute(self) -> None:
         """What was looked for stands in the form again, to the letter."""

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
-from maestro_exporter.querying import QueryError, Reply
+from maestro_exporter.querying import QueryError, Reply, UnavailableError
 from maestro_exporter.snapshot import Moment
 from maestro_exporter.web.entrance import Entrance
 from maestro_exporter.web.pages import Pages
@@ -503,6 +503,28 @@ class AnswererTests(PagesTestCase):
                 self.assert_plain(answer, 400, b"senders: give it once\n")
             else:
                 self.assert_problem(answer, 400, "Bad Request", "senders: give it once")
+            self.assertIs(answer.header("Retry-After"), None)
+
+    def test_error_when_there_is_no_answer_now(self) -> None:
+        """The reason is in the answer, and when to come again; nothing counts as on its way."""
+
+        def refuse() -> Reply:
+            raise UnavailableError("it sleeps")
+
+        for path, name, _, _ in self.PATHS:
+            resource = served(max_requests=1, **_one(name, FakeAnswerer(refuse)))
+            for _ in range(3):
+                answer = self.answer_to(Asking(resource, path))
+                if path == b"/":
+                    self.assert_plain(answer, 503, b"it sleeps\n")
+                else:
+                    self.assert_problem(answer, 503, "Service Unavailable", "it sleeps")
+                self.assertEqual(answer.header("Retry-After"), "1")
+                self.assertEqual(answer.header("Cache-Control"), "no-store")
+            head = self.answer_to(Asking(resource, path, "HEAD"))
+            self.assertEqual((head.status, head.body, head.length), (503, b"", answer.length))
+            self.assertEqual(head.header("Retry-After"), "1")
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_error_when_the_query_is_no_text(self) -> None:
         """It is refused before anybody is asked."""

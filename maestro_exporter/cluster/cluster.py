@@ -181,6 +181,17 @@ class Cluster:
         return {series: track.view() for series, track in self._processes.tracks()}
 
     @property
+    def round(self) -> int:
+        """The number of the newest round; 0 before the first."""
+        return self._rounds.number
+
+    @property
+    def complete_round(self) -> int:
+        """The number of the newest round but one, which a snapshot shows; 0 before it is there."""
+        complete = self._rounds.complete
+        return complete.number if complete is not None else 0
+
+    @property
     def last_round_replies(self) -> int | None:
         """What a snapshot would show, None before the first round; cheaper than to take one."""
         complete = self._rounds.complete

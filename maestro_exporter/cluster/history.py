@@ -1,7 +1,7 @@
-"""What a peer did in the last quarter of an hour: a few numbers for each of its steps.
+"""What a peer did in the last quarter of an hour: two numbers for each of its steps.
 
-The page shows it as a line; Prometheus keeps the history.  So it is coarse, and has a bound: about
-700 bytes for each peer, however often that is asked (`bench/memory.py` measures it).
+The page shows it as a line; Prometheus keeps the history.  So it is coarse, and has a bound,
+however often peers are asked: 800 bytes for each.
 """
 
 from __future__ import annotations
@@ -20,22 +20,34 @@ class Track:
     Times are monotonic seconds.
     """
 
-    __slots__ = ("_covered", "_newest", "_rates", "_round_trips")
+    __slots__ = ("_covered", "_lag", "_newest", "_rates", "_round_trips", "_usual")
 
     def __init__(self) -> None:
         # Rings: a step has its place by its number.
         self._rates = _NOTHING_YET[:]
         self._round_trips = _NOTHING_YET[:]
         self._newest = 0  # number of the newest step
-        self._covered = 0.0  # seconds that the rate of that is the mean of
+        self._lag = 0  # steps before it in which there was the newest rate; no more than there are
+        self._covered = 0.0  # seconds that this rate is the mean of
+        self._usual = 0.0  # seconds between two answers, lately
 
     def exchanged(self, messages: int, seconds: float, at: float) -> None:
         """Take in that so many messages were exchanged in so many seconds, until now.
 
         The rate of a step is over the time between answers, not over the step: so it does not
-        waver when two answers come in one step, and a single one in the next.
+        waver when two answers come in one step, and a single one in the next.  Answers that were
+        held up come all at once: they do not begin a step, of which there would be no time to
+        speak of.
         """
-        place = self._step(at)
+        held_up = seconds < self._usual / 4
+        # One long gap does not make all that follows look held up.
+        self._usual += (seconds - self._usual) / 8 if self._usual else seconds
+        if not held_up or self._lag == TRAIL_STEPS:
+            self._step(at)
+            if self._lag:
+                self._lag, self._covered = 0, 0.0
+        # Meanwhile, a round trip may have begun a step.
+        place = (self._newest - self._lag) % TRAIL_STEPS
         rate = self._rates[place]
         before = 0.0 if isnan(rate) else rate * self._covered
         self._covered += seconds
@@ -65,6 +77,7 @@ class Track:
             for each in range(max(self._newest, number - TRAIL_STEPS) + 1, number + 1):
                 self._rates[each % TRAIL_STEPS] = nan
                 self._round_trips[each % TRAIL_STEPS] = nan
-            self._newest, self._covered = number, 0.0
+            self._lag = min(self._lag + number - self._newest, TRAIL_STEPS)
+            self._newest = number
         # Calls come in the order of time, or nearly: what is late counts to the newest.
         return self._newest % TRAIL_STEPS

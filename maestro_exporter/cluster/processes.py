@@ -270,7 +270,8 @@ class Processes:
             first_round=number,
             last_heard=at,
             last_round=number,
-            track=track,
+            # Not before there is room: strangers that are not admitted are many.
+            track=track or Track(),
         )
         self._join_series(process)
         self._journal.add("peer_joined", at, *series)
@@ -295,7 +296,7 @@ class Processes:
         if type_ != process.type:
             self._journal.add("peer_changed_role", at, peer, type_, f"was {process.type}")
         process.peer, process.type = peer, type_
-        process.track = self._track_of(process.series)
+        process.track = self._track_of(process.series) or Track()
         self._join_series(process)
 
     def expire(self, at: Moment) -> bool:
@@ -334,12 +335,12 @@ class Processes:
         for series, silent in self._silent.items():
             yield series, silent.track
 
-    def _track_of(self, series: SeriesKey) -> Track:
-        """Give the track that whoever joins a series goes on with."""
+    def _track_of(self, series: SeriesKey) -> Track | None:
+        """Give the track that whoever joins a series goes on with; None if that is a new one."""
         for process in self._series.get(series, {}).values():
             return process.track
         silent = self._silent.get(series)
-        return silent.track if silent is not None else Track()
+        return silent.track if silent is not None else None
 
     def sharing(self, process: LiveProcess, number: int) -> int:
         """Give how many processes, that one included, have its name and type.

@@ -12,13 +12,13 @@ from maestro_exporter.arguments import argument
 from maestro_exporter.commands.survey import (
     INTERRUPTED_STATUS,
     NO_BROKER_STATUS,
-    Progress,
     Survey,
     SurveyParser,
     write,
 )
 from maestro_exporter.fitness import COUNTED, Demands, Verdict, judge
 from maestro_exporter.snapshot import TYPES, ExporterState, Series, Snapshot
+from maestro_exporter.verdict import verdict_document
 from maestro_exporter.wording import counted, span
 
 UNFIT_STATUS = 1
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     from twisted.internet import reactor
 
     survey = Survey(settings, given.timeout, reactor)
-    collector, progress = survey.collector, Progress(sys.stderr)
+    collector = survey.collector
 
     def verdict(snapshot: Snapshot, state: ExporterState) -> Verdict:
         return judge(snapshot, state, clock.now(), demands, collector.unready())
@@ -50,22 +50,16 @@ def main(arguments: Sequence[str]) -> int:
     def settled() -> bool:
         return verdict(collector.cluster.snapshot(), collector.state()).fit
 
-    def look(left: float) -> None:
-        up = sum(collector.cluster.snapshot().peers_up.values())
-        known = collector.unready() or f"{counted(up, 'process', 'processes')} up"
-        progress.show(f"{known}; {span(max(1, round(left)))} left")
-
     def conclude() -> _Result:
         snapshot, state = collector.cluster.snapshot(), collector.state()
         return _Result(verdict(snapshot, state), snapshot, state)
 
-    result = survey.run(settled, look, conclude)
-    progress.clear()
+    result = survey.run(conclude, settled)
     if result is None:
         return INTERRUPTED_STATUS
     try:
         if given.format == "json":
-            write(fitness.verdict_document(*result, clock.now()))
+            write(verdict_document(*result, clock.now()))
         else:
             lines = _report(result.verdict, result.snapshot)
             write("".join(f"{values.printable(line)}\n" for line in lines))

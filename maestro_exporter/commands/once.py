@@ -10,20 +10,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from maestro_exporter import clock, values
+from maestro_exporter import values
 from maestro_exporter.arguments import argument
 from maestro_exporter.commands.survey import (
     INTERRUPTED_STATUS,
     NO_BROKER_STATUS,
-    Progress,
     Survey,
     SurveyParser,
-    everybody_has_answered,
     write,
 )
 from maestro_exporter.exposition import encode
 from maestro_exporter.metrics import cluster_page, exporter_page
-from maestro_exporter.wording import counted, span
 
 _READABLE = 0o644  # by node_exporter, which is another user
 
@@ -37,15 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     from twisted.internet import reactor
 
     survey = Survey(settings, given.timeout, reactor)
-    collector, progress = survey.collector, Progress(sys.stderr)
-
-    def look(left: float) -> None:
-        up = sum(collector.cluster.snapshot().peers_up.values())
-        known = collector.unready() or f"{counted(up, 'process', 'processes')} up"
-        progress.show(f"{known}; {span(max(1, round(left)))} left at most")
-
-    def settled() -> bool:
-        return everybody_has_answered(collector.cluster.snapshot(), clock.now())
+    collector = survey.collector
 
     def conclude() -> tuple[bytes, str]:
         # Nothing of this process: node_exporter says that of its own, by the same names.
@@ -53,8 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         trouble = "" if collector.bridge.status.up else collector.unready()
         return b"".join(text for page in pages for text in encode(page)), trouble
 
-    result = survey.run(settled, look, conclude)
-    progress.clear()
+    result = survey.run(conclude)
     if result is None:
         return INTERRUPTED_STATUS
     page, trouble = result

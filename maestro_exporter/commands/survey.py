@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, NoReturn, TextIO, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -21,9 +22,10 @@ from maestro_exporter.arguments import OneLineParser, argument
 from maestro_exporter.collector import Collector
 from maestro_exporter.options import OPTIONS
 from maestro_exporter.settings import Settings, SettingsError, load, refuse_secrets
-from maestro_exporter.snapshot import Moment, Snapshot
+from maestro_exporter.snapshot import Process
 from maestro_exporter.stopping import stop_at_signals
 from maestro_exporter.threads import one_thread
+from maestro_exporter.wording import counted, span
 
 T = TypeVar("T")
 
@@ -32,8 +34,12 @@ NO_BROKER_STATUS = 3
 INTERRUPTED_STATUS = 130
 #: Seconds between two rounds: a survey is over sooner than the first of an exporter's.
 INTERVAL = 1.0
-#: Rounds after which it may be over: one that is answered shows who is there, and a few how it is.
-LEAST_ROUNDS = 3
+#: Seconds that it takes at least: who takes longer to answer may not be seen.
+LISTENING = 5.0
+#: Seconds without a newcomer at its end.
+QUIET = 3.0
+#: Seconds of silence after which a peer is down: so many rounds, and some more.
+EXPIRY = 5.0
 #: Seconds between two looks at what has been answered.
 PERIOD = 0.1
 _DEFAULT_TIMEOUT = "15s"
@@ -73,10 +79,10 @@ class SurveyParser(OneLineParser):
         """Add those options; behind the command's own, since there are many."""
         self.add_argument(
             "--timeout",
-            type=argument(values.duration("1s", "1h")),
+            type=argument(values.duration("3s", "1h")),
             default=_DEFAULT_TIMEOUT,
             metavar="TIME",
-            help="how long to try, seconds or a number with ms, s, m or h, 1s to 1h  "
+            help="how long to try, seconds or a number with ms, s, m or h, 3s to 1h  "
             "[default: %(default)s]",
         )
         group = self.add_argument_group("the broker")
@@ -124,12 +130,33 @@ class SurveyParser(OneLineParser):
             # connection would be taken over.
             broker=replace(settings.broker, client_id=""),
             interval=INTERVAL,
-            # Longer than the whole survey: in that, nobody is given up.
-            peer_expiry=given.timeout + INTERVAL,
+            peer_expiry=EXPIRY,
         )
 
     def _refuse(self, error: SettingsError) -> NoReturn:
         self.exit(values.USAGE_STATUS, f"{self.prog}: {error}\n")
+
+
+class Progress:
+    """A line on a terminal that is written over again and again; nothing elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._wanted = stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Show a text."""
+        if self._wanted:
+            # A line that wraps could not be written over.
+            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
+            self._stream.write(f"\r\x1b[K{values.printable(text)[: columns - 1]}")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Leave no line behind."""
+        if self._wanted:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
 
 
 class Survey:
@@ -147,21 +174,18 @@ class Survey:
     def __init__(self, settings: Settings, timeout: float, reactor: Any) -> None:
         self._timeout = timeout
         self._reactor = reactor
+        self._progress = Progress(sys.stderr)
         self.collector = Collector(settings, reactor, make_pool=one_thread, now=clock.now)
 
     def run(
-        self,
-        settled: Callable[[], bool],
-        look: Callable[[float], object],
-        conclude: Callable[[], T],
+        self, conclude: Callable[[], T], settled: Callable[[], bool] = lambda: True
     ) -> T | None:
         """Ask, until nothing more is to be expected; give the conclusion.
 
         Args:
-            settled: tells whether that is so; asked only when there have been `LEAST_ROUNDS`.
-            look: called now and then with the seconds that are left.
             conclude: draws the conclusion, while the connection still stands; it does not when
                 somebody interrupts, and then there is None.
+            settled: tells whether that is so; asked only when it has been listened long enough.
         """
         conclusions: list[T] = []
         # What goes wrong is in the result; a log beside it would only be in the way.
@@ -178,9 +202,8 @@ class Survey:
 
         def step() -> None:
             left = deadline - time.monotonic()
-            look(max(0.0, left))
-            rounds = self.collector.cluster.snapshot().rounds
-            if left <= 0 or (rounds >= LEAST_ROUNDS and settled()):
+            self._show(max(0.0, left))
+            if left <= 0 or (self._has_listened() and settled()):
                 conclusions.append(conclude())
                 stop()
 
@@ -205,44 +228,29 @@ class Survey:
         for service in services:
             self._reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         self._reactor.run()
+        self._progress.clear()
         if failed:
             raise failed[0]
         return conclusions[0] if conclusions else None
 
+    def _show(self, left: float) -> None:
+        up = sum(self.collector.cluster.snapshot().peers_up.values())
+        known = self.collector.unready() or f"{counted(up, 'process', 'processes')} up"
+        self._progress.show(f"{known}; {span(max(1, round(left)))} left at most")
 
-def everybody_has_answered(snapshot: Snapshot, now: Moment) -> bool:
-    """Tell whether all who are there have said what there is to say.
+    def _has_listened(self) -> bool:
+        """Tell whether who is there has been seen, as far as can be told."""
+        now, state = clock.now().monotonic, self.collector.state()
+        if not state.broker_up or state.connected_at is None:
+            return False
+        if now - state.connected_at < LISTENING:
+            return False
+        newest = max((each.first_heard.monotonic for each in self._processes()), default=-inf)
+        return now - newest >= QUIET
 
-    Who answers no PING, as some do, is not waited for longer than for `LEAST_ROUNDS`.
-    """
-    processes = [each for series in snapshot.series for each in series.processes]
-    patience = LEAST_ROUNDS * INTERVAL
-    return bool(processes) and all(
-        each.round_trip is not None or now.monotonic - each.first_heard.monotonic >= patience
-        for each in processes
-    )
-
-
-class Progress:
-    """A line on a terminal that is written over again and again; nothing elsewhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._wanted = stream.isatty()
-
-    def show(self, text: str) -> None:
-        """Show a text."""
-        if self._wanted:
-            # A line that wraps could not be written over.
-            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
-            self._stream.write(f"\r\x1b[K{values.printable(text)[: columns - 1]}")
-            self._stream.flush()
-
-    def clear(self) -> None:
-        """Leave no line behind."""
-        if self._wanted:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+    def _processes(self) -> list[Process]:
+        snapshot = self.collector.cluster.snapshot()
+        return [process for series in snapshot.series for process in series.processes]
 
 
 def write(text: str | bytes) -> None:

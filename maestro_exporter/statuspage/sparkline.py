@@ -25,6 +25,15 @@ class Sparkline(NamedTuple):
     most: float
 
 
+def gap(patience: float) -> int:
+    """Give how many steps two neighbouring values lie apart at most, with nothing missing.
+
+    Args:
+        patience: seconds without a value that are no gap.
+    """
+    return ceil(patience / TRAIL_STEP) + 1
+
+
 def sparkline(numbers: Sequence[float], steps_ago: int, patience: float) -> Sparkline:
     """Draw a line.
 
@@ -41,7 +50,7 @@ def sparkline(numbers: Sequence[float], steps_ago: int, patience: float) -> Spar
     if not shown:
         return Sparkline("", 0.0)
     most = max(value for _, value in shown)
-    longest_step = ceil(patience / TRAIL_STEP) + 1
+    longest_step = gap(patience)
     parts: list[str] = []
     before = None
     for place, value in shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from math import isfinite
 from typing import Any, NamedTuple
 
 from maestro_exporter import documents, fitness
@@ -21,7 +22,7 @@ from maestro_exporter.snapshot import (
     Trail,
 )
 from maestro_exporter.statuspage.question import Question
-from maestro_exporter.statuspage.sparkline import Sparkline, sparkline
+from maestro_exporter.statuspage.sparkline import Sparkline, gap, sparkline
 from maestro_exporter.wording import counted, number, span
 
 PEERS_A_PAGE = 100
@@ -41,12 +42,14 @@ class Known(NamedTuple):
         trails: what each series did lately, by peer and type.
         state: what the exporter knows of itself.
         now: the instant.
+        unready: why the exporter does not know yet how the cluster is; empty if it does.
     """
 
     snapshot: Snapshot
     trails: Mapping[tuple[str, str], Trail]
     state: ExporterState
     now: Moment
+    unready: str = ""
 
 
 class Time(NamedTuple):
@@ -121,8 +124,8 @@ class Peers(NamedTuple):
 
 def view(known: Known, question: Question) -> dict[str, Any]:
     """Give what the template shows, by its names there."""
-    snapshot, _, state, now = known
-    findings = fitness.warnings(snapshot, state, now)
+    snapshot, _, state, now, unready = known
+    findings = fitness.warnings(snapshot, state, now, unready)
     groups = warned(findings)
     return {
         "now": shown_time(now, now),
@@ -131,12 +134,15 @@ def view(known: Known, question: Question) -> dict[str, Any]:
         "warned": groups,
         "summary": _summary(groups, findings),
         "common_offset": _common_offset(snapshot),
+        "unknown_clocks": 0 if unready else fitness.unknown_clocks(snapshot),
+        "max_clock_offset": span(fitness.MAX_CLOCK_OFFSET),
+        "max_round_trip": span(fitness.MAX_ROUND_TRIP),
         "link_error": _link_error(state, now),
         "snapshot": snapshot,
         "last_round": shown_time(snapshot.last_round, now) if snapshot.last_round else None,
         "up": [(type_, count) for type_, count in snapshot.peers_up.items() if count],
         "run": run(snapshot.run, now) if snapshot.run else None,
-        "speeds": _speeds(snapshot.series),
+        "speeds": _speeds(known),
         "runs": [run(each, now) for each in snapshot.finished[:RUNS]],
         "finished": snapshot.results,
         "events": [_event(each, now) for each in snapshot.events[:EVENTS]],
@@ -311,13 +317,22 @@ def run(run: Run, now: Moment) -> dict[str, Any]:
     }
 
 
-def _speeds(series: Iterable[Series]) -> tuple[str, str]:
-    """Give what all senders send and all receivers receive, in messages/s."""
-    sums = {"sender": 0.0, "receiver": 0.0}
-    for each in series:
-        if each.type in sums and each.rate is not None:
-            sums[each.type] += each.rate
-    return number(sums["sender"]), number(sums["receiver"])
+def _speeds(known: Known) -> tuple[str, str]:
+    """Give what all senders send and all receivers receive now, in messages/s.
+
+    It is of the last steps: the mean since the begin of the test, which peers report, says little
+    of now.
+    """
+    rates_of: dict[str, list[float]] = {"sender": [], "receiver": []}
+    # The newest may have a round trip, and no rate yet.
+    fresh = gap(known.state.expiry)
+    for each in known.snapshot.series:
+        trail = known.trails.get((each.peer, each.type))
+        if each.up and each.type in rates_of and trail is not None:
+            rates = reversed(trail.rates[-fresh:])
+            rates_of[each.type] += [rate for rate in rates if isfinite(rate)][:1]
+    sent, received = (f"{number(sum(each))}/s" if each else NOTHING for each in rates_of.values())
+    return sent, received
 
 
 def _event(event: Event, now: Moment) -> dict[str, Any]:

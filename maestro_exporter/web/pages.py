@@ -19,7 +19,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, NotFound
 
-from maestro_exporter.querying import Query, QueryError, Reply
+from maestro_exporter.querying import Query, QueryError, Reply, UnavailableError
 from maestro_exporter.web.answers import answer, answer_plainly, refuse
 from maestro_exporter.web.negotiation import prefers_gzip
 from maestro_exporter.web.sending import Sending
@@ -51,6 +51,7 @@ class Answerer(Protocol):
 
         Raises:
             QueryError: there is none.
+            UnavailableError: there is none now.
         """
         ...
 
@@ -182,6 +183,9 @@ class Pages:
             )
         except QueryError as error:
             return refuse(request, 400, str(error))
+        except UnavailableError as error:
+            request.setHeader("Retry-After", "1")
+            return refuse(request, 503, str(error))
 
     def _deliver(
         self, request: IRequest, make: Callable[[bool], Reply | Deferred[Reply]]

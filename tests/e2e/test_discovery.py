@@ -12,7 +12,7 @@ from maestro_exporter.notes import Role
 from maestro_exporter.simulator import Peer
 from tests.containers import from_yaml
 from tests.e2e.clusters import V1_4, V1_5, exporter_of, simulated
-from tests.servers import Exporter, Mosquitto, Prometheus, http_get, wait_for
+from tests.servers import Exporter, Mosquitto, Prometheus, http_get, scrape, wait_for
 
 pytestmark = pytest.mark.source
 
@@ -37,6 +37,12 @@ def jobs_of_example(exporter: Exporter) -> list[Any]:
     for job in (one, workers):
         job["scrape_interval"] = job["scrape_timeout"] = "500ms"
     return [one, workers]
+
+
+def own(prometheus: Prometheus, name: str) -> float:
+    """Give the sum of a family of Prometheus' own."""
+    samples = scrape(f"{prometheus.url}/metrics")
+    return sum(value for (family, _), value in samples.items() if family == name)
 
 
 def test_workers_are_found_and_joined() -> None:
@@ -107,6 +113,18 @@ def test_workers_are_found_and_joined() -> None:
             assert {"peer": "receiver@localhost", "type": "receiver"}.items() <= dict(
                 labels
             ).items()
+
+            # While nothing is known, Prometheus is told so, and goes on with what it knew.
+            broker.stop()
+            wait_for(lambda: http_get(url).status == 503, "the loss of the broker to be told")
+            problem = http_get(url)
+            assert problem.headers["Content-Type"] == "application/problem+json"
+            assert "not connected" in json.loads(problem.body)["detail"]
+            refused = "prometheus_sd_http_failures_total"
+            wait_for(lambda: own(prometheus, refused) >= 2, "Prometheus to be told", 40)
+            assert up() == {"worker@127.0.0.1", "receiver@localhost"}
+            broker.start()
+            wait_for(lambda: http_get(url).status == 200, "the peers to be known again")
 
             cluster.kill(receiver)
             wait_for(lambda: up() == {"worker@127.0.0.1"}, "the dead one to go", 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -261,8 +262,11 @@ def test_pages(launcher: str) -> None:
         head = http_get(f"{exporter.url}/metrics", method="HEAD")
         assert (head.status, head.body) == (200, b"")
         assert int(head.headers["Content-Length"]) > 0
-        landing = http_get(f"{exporter.url}/")
-        assert b'<a href="/metrics">' in landing.body
+        people = http_get(f"{exporter.url}/")
+        assert people.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert b'<a href="metrics">' in people.body
+        for name in re.findall(rb'"(assets/[a-z.]+)"', people.body):
+            assert http_get(f"{exporter.url}/{name.decode()}").status == 200, name
         assert http_get(f"{exporter.url}/-/healthy").status == 200
         missing = http_get(f"{exporter.url}/nothing")
         assert (missing.status, missing.body) == (404, b"404 Not Found\n")

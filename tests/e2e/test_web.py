@@ -157,7 +157,7 @@ def test_strangers(authority: Authority, tmp_path: Path) -> None:
             ("/-/ready", 503, None),
             ("/", 401, b"401 Unauthorized\n"),
             ("/metrics", 401, b"401 Unauthorized\n"),
-            ("/api/v1/status", 401, b"401 Unauthorized\n"),
+            ("/api/v1/status", 401, None),
             ("/nowhere", 401, b"401 Unauthorized\n"),
             ("//-/healthy", 401, b"401 Unauthorized\n"),
             ("/-/healthy/../../metrics", 401, b"401 Unauthorized\n"),
@@ -687,6 +687,7 @@ def test_encodings_and_methods() -> None:
             assert int(head.headers["Content-Length"]) > 0
             for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"):
                 refused = web.ask(path, method=method)
-                assert (refused.status, refused.body) == (405, b"405 Method Not Allowed\n")
+                assert refused.status == 405
+                assert b"Method Not Allowed" in refused.body
                 assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD"}
         assert "Traceback" not in exporter.output()

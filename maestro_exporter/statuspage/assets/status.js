@@ -6,12 +6,17 @@
   const period = Number(document.body.dataset.refresh) * 1000;
   const pause = document.getElementById("pause");
   const trouble = document.getElementById("trouble");
+  const held = document.getElementById("held");
   let paused = false;
   let asking = false;
   let lastAnswer = new Date();
 
   // Somebody is copying something: it must not vanish below the mouse.
-  const busy = () => document.hidden || paused || !document.getSelection().isCollapsed;
+  function isSelected() {
+    const selection = document.getSelection();
+    const parts = [...document.querySelectorAll("[data-live]")];
+    return !selection.isCollapsed && parts.some((part) => selection.containsNode(part, true));
+  }
 
   function takeOver(fresh) {
     document.title = fresh.title;
@@ -35,7 +40,8 @@
   }
 
   async function refresh() {
-    if (asking || busy()) {
+    held.hidden = paused || !isSelected();
+    if (asking || paused || document.hidden || !held.hidden) {
       return;
     }
     asking = true;
@@ -62,5 +68,10 @@
     refresh();
   });
   document.addEventListener("visibilitychange", refresh);
+  document.addEventListener("selectionchange", () => {
+    if (!held.hidden && !isSelected()) {
+      refresh();
+    }
+  });
   setInterval(refresh, period);
 })();
