@@ -38,7 +38,7 @@ INTERVAL = 1.0
 LISTENING = 5.0
 #: Seconds without a newcomer at its end.
 QUIET = 3.0
-#: Seconds of silence after which a peer is down: so many rounds, and some more.
+#: Seconds of silence after which a peer is down: it has missed five rounds.
 EXPIRY = 5.0
 #: Seconds between two looks at what has been answered.
 PERIOD = 0.1

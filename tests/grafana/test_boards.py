@@ -13,6 +13,7 @@ import pytest
 
 from grafana.generator.__main__ import main, make
 from grafana.generator.config import Config
+from maestro_exporter import fitness
 from tests.grafana.board_rules import RULES
 from tests.grafana.boards import BOARDS, FOLDER, Json, load, panels
 
@@ -245,3 +246,11 @@ def test_rule_finds_what_breaks_it(rule: str, break_: Callable[[Json], Any]) -> 
 def test_every_rule_has_been_broken() -> None:
     """No rule is without a fault that shows that it finds something."""
     assert {rule for rule, _ in FAULTS} == set(RULES)
+
+
+def test_limits_are_those_of_the_status_page() -> None:
+    """What the boards show as good is no warning on the status page, and the other way round."""
+    config = Config()
+
+    assert config.clock_offset_good == fitness.MAX_CLOCK_OFFSET
+    assert config.round_trip_good == fitness.MAX_ROUND_TRIP
