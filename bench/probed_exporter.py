@@ -5,7 +5,8 @@ input, and answers each with a line of JSON:
 
 * `{"count": N}`: how fast N notes, from now on, are taken in.
 * `{"begin": true}`: note from now on how late the reactor is; the answer comes at once.
-* `{"end": true}`: how late it was since then, and what the garbage collector took of that.
+* `{"end": true}`: how late it was since then, how long each view of the status page held it, and
+  what the garbage collector took of that.
 
 The probe only reads.  It asks the reactor for a call in 2 ms, again and again: what such a call
 comes too late, any other one would have come too late at that moment.
@@ -31,9 +32,10 @@ class Probe:
         reactor: what is probed.
         answers: where answers go.
         ingest: counts the notes.
+        views: seconds that the reactor was busy with each view of the status page; grows.
     """
 
-    def __init__(self, reactor: Any, answers: TextIO, ingest: Any) -> None:
+    def __init__(self, reactor: Any, answers: TextIO, ingest: Any, views: list[float]) -> None:
         self._reactor = reactor
         self._ingest = ingest
         self._answers = answers
@@ -41,6 +43,7 @@ class Probe:
         self._collections: list[tuple[int, float]] = []
         self._collecting = 0.0
         self._begun = 0.0
+        self._views = views
         self._order: dict[str, Any] = {}
         self._start = 0.0
         self._base = 0
@@ -84,6 +87,7 @@ class Probe:
             self._lateness.clear()
             self._collections.clear()
             self._begun = time.monotonic()
+            self._views.clear()
             self._say({})
         elif "end" in order:
             self._say(self._report())
@@ -122,6 +126,7 @@ class Probe:
         }
         return {
             "seconds": seconds,
+            "views": self._views,
             "samples": len(ordered),
             "median": quantile(ordered, 0.5),
             "p99": quantile(ordered, 0.99),
@@ -136,6 +141,19 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered)) - 1))]
 
 
+def _timed(function: Any, times: list[float]) -> Any:
+    """Give the same function, which notes how long each call took."""
+
+    def call(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            times.append(time.perf_counter() - began)
+
+    return call
+
+
 def main() -> None:
     """Run the exporter."""
     from twisted.internet import reactor
@@ -144,15 +162,18 @@ def main() -> None:
     from maestro_exporter.foreground import log_to_standard_output, run_service
     from maestro_exporter.service import make_exporter
     from maestro_exporter.tap import Options
+    from maestro_exporter.web.pages import Pages
 
     answers, sys.stdout = sys.stdout, sys.stderr  # for what the exporter logs
     options = Options()
     options.parseOptions(sys.argv[1:])
+    views: list[float] = []
+    Pages._root = _timed(Pages._root, views)  # type: ignore[method-assign]
     exporter = make_exporter(options.settings, reactor)
     (bridge,) = (each for each in exporter.services if isinstance(each, Bridge))
     # Nobody hands out what counts the notes; what the bridge calls calls it.
     receive: Any = bridge._receive
-    probe = Probe(reactor, answers, receive.__self__._ingest)
+    probe = Probe(reactor, answers, receive.__self__._ingest, views)
     reactor.callWhenRunning(probe.start)
     sys.exit(run_service(exporter, log_to_standard_output(options.settings), reactor))
 

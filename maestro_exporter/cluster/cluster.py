@@ -235,22 +235,25 @@ class Cluster:
         if process is None:
             return
         self._count_answer(process, note, at)
-        before = process.stats[0] if process.stats is not None else 0
-        self._follow(process, note.count, at.monotonic)
+        before = 0
+        if process.stats is not None:  # else nobody knows since when it has exchanged these
+            before = process.stats[0]
+            self._follow(process, before, note.count, at.monotonic)
         process.stats = measured(note)
         process.stats_round, process.stats_at = process.last_round, at.monotonic
         self._runs.counted(_speaker(process), note.count, before, process.last_round, at)
 
-    def _follow(self, process: LiveProcess, count: int, at: float) -> None:
-        """Let the track of a process go on to its new count."""
+    def _follow(self, process: LiveProcess, before: int, count: int, at: float) -> None:
+        """Let the track of a process go on from one count to the next."""
         seconds = at - process.stats_at
-        if process.stats is None or seconds <= 0:
-            return  # nobody knows since when it has exchanged these
-        before = process.stats[0]
-        grown = count - before if count >= before else max(0, count)  # of another test
-        # Where several share a track, each covers its part of the time.
-        sharing = self._processes.sharing(process, self._rounds.number)
-        process.track.exchanged(grown, seconds / sharing, at)
+        if seconds <= 0:
+            return
+        track = process.track
+        if track.sharing > 1:  # each covers its part of the time
+            seconds /= self._processes.sharing(process, self._rounds.number)
+        # Where it falls, that is another test.
+        grown = count - before if count >= before else max(0, count)
+        track.exchanged(grown, seconds, at)
 
     def _ping(self, note: PingResponse, at: Moment) -> None:
         # The elapsed time of another client's PING measures that client's clock.

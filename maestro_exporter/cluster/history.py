@@ -1,7 +1,7 @@
 """What a peer did in the last quarter of an hour: two numbers for each of its steps.
 
 The page shows it as a line; Prometheus keeps the history.  So it is coarse, and has a bound,
-however often peers are asked: 800 bytes for each.
+however often peers are asked: some 800 bytes for each.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ class Track:
     """The last steps of the processes that share a name and a type.
 
     Times are monotonic seconds.
+
+    Attributes:
+        sharing: how many these are; kept by their owner.
     """
 
-    __slots__ = ("_covered", "_lag", "_newest", "_rates", "_round_trips", "_usual")
+    __slots__ = ("_covered", "_lag", "_newest", "_rates", "_round_trips", "_usual", "sharing")
 
     def __init__(self) -> None:
+        self.sharing = 0
         # Rings: a step has its place by its number.
         self._rates = _NOTHING_YET[:]
         self._round_trips = _NOTHING_YET[:]
@@ -49,9 +53,10 @@ class Track:
         # Meanwhile, a round trip may have begun a step.
         place = (self._newest - self._lag) % TRAIL_STEPS
         rate = self._rates[place]
-        before = 0.0 if isnan(rate) else rate * self._covered
-        self._covered += seconds
-        self._rates[place] = (before + messages) / self._covered
+        covered = self._covered
+        before = rate * covered if rate == rate else 0.0  # noqa: PLR0124 - unless it is NaN
+        self._covered = covered = covered + seconds
+        self._rates[place] = (before + messages) / covered
 
     def answered(self, round_trip: float, at: float) -> None:
         """Take a round trip in, in seconds; the longest of a step counts."""

@@ -352,10 +352,10 @@ class Processes:
             process: one that has just answered.
             number: of the newest round.
         """
-        processes = self._series[process.series]
-        if 1 < len(processes) <= _FEW:
-            return len(not_replaced(processes, number))
-        return len(processes)
+        sharing = process.track.sharing
+        if 1 < sharing <= _FEW:
+            return len(not_replaced(self._series[process.series], number))
+        return sharing
 
     def _make_room(self, series: SeriesKey, number: int, at: Moment) -> bool:
         """Tell whether a process may join a series; who does not answer gives way to it."""
@@ -384,12 +384,16 @@ class Processes:
             del self._silent_keys[silent.key]
 
     def _join_series(self, process: LiveProcess) -> None:
-        self._series.setdefault(process.series, {})[process.key] = process
+        processes = self._series.setdefault(process.series, {})
+        processes[process.key] = process
+        process.track.sharing = len(processes)
         self._forget_silent(process.series)
 
     def _leave_series(self, process: LiveProcess) -> None:
-        del self._series[process.series][process.key]
-        if not self._series[process.series]:
+        processes = self._series[process.series]
+        del processes[process.key]
+        process.track.sharing = len(processes)
+        if not processes:
             del self._series[process.series]
 
 
