@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from math import isnan
+from math import isnan, nan
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from maestro_exporter.cluster import Cluster, processes
-from maestro_exporter.cluster.history import Track
+from maestro_exporter.cluster.history import Done, Track
 from maestro_exporter.notes import Role, Sender
 from maestro_exporter.snapshot import TRAIL_STEP, TRAIL_STEPS, Trail
 from tests.cluster_case import ClusterTestCase, at, ping, stats, worker
@@ -35,6 +35,9 @@ class TrackTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.track = Track()
 
+    def add(self, step: int, rate: float = nan, round_trip: float = 0.0) -> None:
+        self.track.add(Done(step, rate, round_trip))
+
     def rates(self) -> dict[int, float]:
         return known(self.track.view().rates)
 
@@ -52,207 +55,61 @@ class TrackTests(SynchronousTestCase):
         """All steps together are 15 minutes."""
         self.assertEqual(900.0, TRAIL_STEP * TRAIL_STEPS)
 
-    def test_steady(self) -> None:
-        """A steady rate does not waver, however often there are answers."""
-        for interval in (0.5, 1, 4, 7, 10, 14, 15, 16, 29, 60):
-            track = Track()
-            for number in range(1, int(600 / interval)):
-                track.exchanged(int(8 * interval), interval, 1000 + number * interval)
-
-            self.assertEqual({8.0}, set(known(track.view().rates).values()), interval)
-
-    @settings(derandomize=True, deadline=None, database=None)
-    @given(st.lists(st.integers(1, 40), min_size=1, max_size=50))
-    def test_steady_at_any_times(self, intervals: list[int]) -> None:
-        """Nor does it waver when the answers come as they like."""
-        track, now = Track(), 1000
-        for interval in intervals:
-            now += interval
-            track.exchanged(8 * interval, interval, now)
-
-        self.assertEqual({8.0}, set(known(track.view().rates).values()))
-
-    def test_mean(self) -> None:
-        """The rate of a step is the mean over time: a long interval counts for more."""
-        self.track.exchanged(100, 10.0, 1010)
-        self.track.exchanged(0, 2.5, 1012.5)
-        self.track.exchanged(25, 12.5, 1019)
-
-        self.assertEqual({-1: 5.0}, self.rates())
-
-    def test_standstill(self) -> None:
-        """That nothing was exchanged is known, and is not a gap."""
-        self.track.exchanged(0, 10.0, 1010)
-
-        self.assertEqual({-1: 0.0}, self.rates())
-
     def test_steps(self) -> None:
-        """Each step has figures of its own, and says when it ends."""
-        for seconds, rate in ((1005, 1), (1019.9, 3), (1020, 5), (1035, 7)):
-            self.track.exchanged(rate * 10, 10.0, seconds)
-            self.track.answered(rate / 8, seconds)
+        """Each step has what was done in it; the trail ends with the newest."""
+        for step, rate in ((100, 1.0), (101, 2.0), (103, 0.0)):
+            self.add(step, rate, rate / 4)
 
-        self.assertEqual({-3: 2.0, -2: 5.0, -1: 7.0}, self.rates())
-        self.assertEqual({-3: 0.375, -2: 0.625, -1: 0.875}, self.round_trips())
-        self.assertEqual(1050.0, self.track.view().end)
+        self.assertEqual({-4: 1.0, -3: 2.0, -1: 0.0}, self.rates())
+        self.assertEqual({-4: 0.25, -3: 0.5}, self.round_trips())
+        self.assertEqual(104 * TRAIL_STEP, self.track.view().end)
 
-    def test_gap(self) -> None:
-        """Steps without an answer are gaps, also in what was known an hour before."""
-        for number in range(240):
-            self.track.exchanged(10, 10.0, 1000 + 15 * number)
-        newest = 1000 + 15 * 239
-        self.track.exchanged(30, 10.0, newest + 45)
+    def test_several_who_share_it(self) -> None:
+        """Their rates are added; of their round trips the longest counts."""
+        self.add(100, 1.0, 0.5)
+        self.add(100, 2.0, 0.25)
+        self.add(100, nan, 0.75)
 
-        self.assertEqual({-4: 1.0, -1: 3.0}, {k: v for k, v in self.rates().items() if k > -5})
-        self.assertEqual(58, len(self.rates()))
-
-    def test_one_kind(self) -> None:
-        """Where only one of the two is known of a step, the other is a gap."""
-        self.track.exchanged(10, 10.0, 1010)
-        self.track.answered(0.5, 1020)
-
-        self.assertEqual(({-2: 1.0}, {-1: 0.5}), (self.rates(), self.round_trips()))
-
-    def test_longest_round_trip(self) -> None:
-        """The longest round trip of a step counts, whichever came first."""
-        for seconds, round_trip in ((1005, 0.25), (1006, 0.5), (1007, 0.125), (1020, 0.0)):
-            self.track.answered(round_trip, seconds)
-
-        self.assertEqual({-2: 0.5, -1: 0.0}, self.round_trips())
+        self.assertEqual(({-1: 3.0}, {-1: 0.75}), (self.rates(), self.round_trips()))
 
     def test_bound(self) -> None:
-        """After days there is a quarter of an hour, in order, and nothing before it."""
-        for number in range(20_000):
-            self.track.exchanged(number, 1.0, 1000 + 15 * number)
-            self.track.answered(number, 1000 + 15 * number)
-
-        expected = {place: 20_000.0 + place for place in range(-60, 0)}
-        self.assertEqual((expected, expected), (self.rates(), self.round_trips()))
-
-    def test_long_silence(self) -> None:
-        """After a quarter of an hour without an answer nothing is left of what was before."""
-        for silence in (900, 905, 1000, 10**6, 10**9):
-            track = Track()
-            for number in range(60):
-                track.exchanged(10, 10.0, 1000 + 15 * number)
-                track.answered(0.5, 1000 + 15 * number)
-            track.exchanged(30, 10.0, 1000 + 15 * 59 + silence)
-
-            trail = track.view()
-            self.assertEqual(({-1: 3.0}, {}), (known(trail.rates), known(trail.round_trips)))
-
-    def test_almost_as_long(self) -> None:
-        """After one step less the last one is still there."""
-        self.track.exchanged(10, 10.0, 1000)
-        self.track.exchanged(30, 10.0, 1000 + 885)
-
-        self.assertEqual({-60: 1.0, -1: 3.0}, self.rates())
+        """It has the last steps and no others, even after a long silence."""
+        for step in range(1, 200):
+            self.add(step, float(step), float(step))
+        newest = {-place: 200.0 - place for place in range(1, TRAIL_STEPS + 1)}
+        self.assertEqual((newest, newest), (self.rates(), self.round_trips()))
+        self.add(200 + TRAIL_STEPS - 2, 7.0)
+        self.assertEqual({-TRAIL_STEPS: 199.0, -1: 7.0}, self.rates())
+        self.add(10**8, 8.0)
+        self.assertEqual(({-1: 8.0}, {}), (self.rates(), self.round_trips()))
 
     def test_late(self) -> None:
-        """What comes out of order counts to the newest step, and undoes nothing."""
-        self.track.exchanged(10, 10.0, 1010)
-        self.track.exchanged(10, 10.0, 1020)
-        self.track.exchanged(30, 10.0, 1019)
-        self.track.answered(0.5, 1004)
+        """What was done earlier goes where it belongs, unless that is too long ago."""
+        self.add(100, 1.0)
+        self.add(98, 2.0)
+        self.add(100 - TRAIL_STEPS, 3.0)
+        self.add(101 - TRAIL_STEPS, 4.0)
 
-        self.assertEqual(({-2: 1.0, -1: 2.0}, {-1: 0.5}), (self.rates(), self.round_trips()))
-        self.assertEqual(1035.0, self.track.view().end)
-
-    def steady(self, until: float, interval: float = 10.0) -> None:
-        """Exchange a message each second, from 1000 s on."""
-        for number in range(1, int((until - 1000) / interval) + 1):
-            self.track.exchanged(int(interval), interval, 1000 + number * interval)
-
-    def test_held_up(self) -> None:
-        """Answers that were held up and come at once begin no step, for want of time in it."""
-        self.steady(1050)
-        self.track.exchanged(10, 29.0, 1079.0)
-        for seconds in (1079.5, 1080.0, 1080.5):
-            self.track.exchanged(10, 0.5, seconds)
-        self.assertEqual(
-            dict.fromkeys(range(-5, -1), 1.0) | {-1: round(40 / 30.5, 3)}, self.rates()
-        )
-        self.assertEqual(1080.0, self.track.view().end)
-        self.track.exchanged(10, 9.5, 1090)
-
-        self.assertEqual(1.053, self.rates()[-1])
-        self.assertEqual(1095.0, self.track.view().end)
-
-    def test_held_up_with_round_trips(self) -> None:
-        """Nor do they when a round trip, held up as well, has begun one before them."""
-        self.steady(1050)
-        self.track.exchanged(10, 29.0, 1079.0)
-        for seconds in (1079.5, 1080.0, 1080.5):
-            self.track.answered(1.0, seconds)
-            self.track.exchanged(10, 0.5, seconds)
-
-        self.assertEqual(
-            dict.fromkeys(range(-6, -2), 1.0) | {-2: round(40 / 30.5, 3)}, self.rates()
-        )
-        self.assertEqual({-2: 1.0, -1: 1.0}, self.round_trips())
-
-    def test_held_up_for_long(self) -> None:
-        """They do when what they would be counted to is no longer there."""
-        for ago, rates in ((59, {-60: 10.909}), (60, {-1: 110.0}), (1000, {-1: 110.0})):
-            track = Track()
-            track.exchanged(10, 10.0, 1000)
-            track.answered(1.0, 1000 + 15 * ago)
-            track.exchanged(110, 1.0, 1000 + 15 * ago)
-            self.assertEqual(rates, known(track.view().rates), ago)
-
-    def test_after_a_gap(self) -> None:
-        """After a gap, however long, answers that come as before begin steps soon."""
-        for gap in (20.0, 30.0, 60.0, 600.0):
-            self.track = Track()
-            self.steady(1200, interval=2.0)
-            back = 1200 + gap
-            self.track.exchanged(int(gap), gap, back)
-            for number in range(1, 61):
-                self.track.exchanged(2, 2.0, back + 2 * number)
-
-            recent = [place for place in self.rates() if place > -6]
-            self.assertEqual([-5, -4, -3, -2, -1], recent, gap)
-            self.assertEqual({1.0}, set(self.rates().values()))
-
-    def test_more_often_for_good(self) -> None:
-        """Answers that come far more often than before, and go on so, begin steps again."""
-        self.steady(1200, interval=10.0)
-        for number in range(1, 61):
-            self.track.exchanged(3, 1.0, 1200 + number)
-
-        self.assertEqual([3.0, 3.0], list(self.track.view().rates)[-2:])
+        self.assertEqual({-TRAIL_STEPS: 4.0, -3: 2.0, -1: 1.0}, self.rates())
 
     def test_size(self) -> None:
-        """It has some 800 bytes, however long it goes on."""
-        for number in range(20_000):
-            self.track.exchanged(10**6 + number, 1.25, 10**7 + 1.3 * number)
-            self.track.answered(number / 7, 10**7 + 1.3 * number)
-        self.track.answered(1.0, 10**8)
+        """It has some 700 bytes, however long it goes on."""
+        for step in range(10**6, 10**6 + 20_000):
+            self.add(step, step / 7, step / 9)
         parts = [getattr(self.track, name) for name in Track.__slots__]
-        # Small whole numbers are there once in all of Python.
-        own = [each for each in parts if not (isinstance(each, int) and each < 256)]
 
-        self.assertLessEqual(sum(map(sys.getsizeof, [self.track, *own])), 810)
+        self.assertLessEqual(sum(map(sys.getsizeof, [self.track, *parts])), 730)
         self.assertFalse(hasattr(self.track, "__dict__"))
 
-    def test_clock_that_began_just_now(self) -> None:
-        """The monotonic clock may begin at 0."""
-        self.track.exchanged(10, 10.0, 0.5)
-        self.track.exchanged(30, 10.0, 15)
-
-        self.assertEqual({-2: 1.0, -1: 3.0}, self.rates())
-
     def test_view(self) -> None:
-        """A view does not change later."""
-        self.track.exchanged(10, 10.0, 1010)
-        self.track.answered(0.5, 1010)
-        trail = self.track.view()
-        for seconds in (1011, 1020, 5000):
-            self.track.exchanged(700, 10.0, seconds)
-            self.track.answered(7.0, seconds)
+        """A view has what goes on, too, and does not change later; nor does it change the track."""
+        self.add(100, 1.0)
+        trail = self.track.view([Done(101, 2.0, 0.5), Done(101, 3.0, 0.25)])
+        self.add(101, 9.0)
 
-        self.assertEqual(1020.0, trail.end)
-        self.assertEqual(({-1: 1.0}, {-1: 0.5}), (known(trail.rates), known(trail.round_trips)))
+        self.assertEqual({-2: 1.0, -1: 5.0}, known(trail.rates))
+        self.assertEqual({-1: 0.5}, known(trail.round_trips))
+        self.assertEqual({-2: 1.0, -1: 9.0}, self.rates())
 
 
 class TrailsTests(ClusterTestCase):
@@ -310,14 +167,55 @@ class TrailsTests(ClusterTestCase):
 
         self.assertEqual({}, self.rates())
 
+    def test_steady(self) -> None:
+        """A steady rate does not waver, however often there are answers."""
+        for interval in (0.5, 1, 4, 7, 10, 14, 15, 16, 29):
+            self.setUp()
+            for number in range(1, int(300 / interval)):
+                self.tell(number * interval, stats(worker("a"), int(8 * interval * number)))
+
+            self.assertEqual({8.0}, set(self.rates().values()), interval)
+
+    @settings(derandomize=True, deadline=None, database=None)
+    @given(st.lists(st.integers(1, 29), min_size=2, max_size=50))
+    def test_steady_at_any_times(self, intervals: list[int]) -> None:
+        """Nor does it waver when the answers come as they like."""
+        self.setUp()
+        now = 5
+        for interval in [*intervals, 1]:
+            self.tell(now, stats(worker("a"), 8 * now))
+            now += interval
+
+        self.assertEqual({8.0}, set(self.rates().values()))
+
+    def test_held_up(self) -> None:
+        """Answers that were held up and come all at once make no peak, wherever a step begins."""
+        for number in range(1, 5):
+            self.tell(10 * number, stats(worker("a"), 1000 * number))
+        for number in range(5, 9):
+            self.tell(74.9996 + number / 10_000, stats(worker("a"), 1000 * number))
+        for number in range(9, 12):
+            self.tell(10 * number, stats(worker("a"), 1000 * number))
+
+        self.assertLess(max(self.rates().values()), 200)
+        self.assertGreater(min(self.rates().values()), 50)
+
     def test_count_that_begins_anew(self) -> None:
         """A count that fell is one of another test, of which all messages are new."""
         self.count(5, 1000)
-        self.count(15, 30)
-        self.assertEqual({-1: 3.0}, self.rates())
-        self.count(20, -5)
+        self.count(14, 1090)
+        self.count(20, 0)
+        self.count(26, 60)
+        self.count(29, 30)
 
-        self.assertEqual({-2: 3.0, -1: 0.0}, self.rates())
+        self.assertEqual({-2: 10.0, -1: 6.0}, self.rates())
+
+    def test_count_that_is_none(self) -> None:
+        """A count below 0 takes nothing away."""
+        self.count(5, 10)
+        self.count(15, -5)
+
+        self.assertEqual({-1: 0.0}, self.rates())
 
     def test_no_news(self) -> None:
         """A count that stays is a standstill."""

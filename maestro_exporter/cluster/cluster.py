@@ -178,7 +178,7 @@ class Cluster:
 
     def trails(self) -> Mapping[tuple[str, str], Trail]:
         """Give what each series of the snapshot did lately, by peer and type."""
-        return {series: track.view() for series, track in self._processes.tracks()}
+        return dict(self._processes.trails())
 
     @property
     def round(self) -> int:
@@ -235,25 +235,18 @@ class Cluster:
         if process is None:
             return
         self._count_answer(process, note, at)
-        before = 0
-        if process.stats is not None:  # else nobody knows since when it has exchanged these
+        if at.monotonic >= process.until:
+            process.begin_step(at.monotonic)
+        if process.stats is None:  # nobody knows since when it has exchanged these
+            before = 0
+            process.marked, process.marked_at = note.count, at.monotonic
+        else:
             before = process.stats[0]
-            self._follow(process, before, note.count, at.monotonic)
+            if note.count < before:  # in another test
+                process.marked -= before
         process.stats = measured(note)
         process.stats_round, process.stats_at = process.last_round, at.monotonic
         self._runs.counted(_speaker(process), note.count, before, process.last_round, at)
-
-    def _follow(self, process: LiveProcess, before: int, count: int, at: float) -> None:
-        """Let the track of a process go on from one count to the next."""
-        seconds = at - process.stats_at
-        if seconds <= 0:
-            return
-        track = process.track
-        if track.sharing > 1:  # each covers its part of the time
-            seconds /= self._processes.sharing(process, self._rounds.number)
-        # Where it falls, that is another test.
-        grown = count - before if count >= before else max(0, count)
-        track.exchanged(grown, seconds, at)
 
     def _ping(self, note: PingResponse, at: Moment) -> None:
         # The elapsed time of another client's PING measures that client's clock.
@@ -266,7 +259,9 @@ class Cluster:
             return  # the second of two answers to a request that was delivered twice
         round_trip = max(0.0, at.monotonic - round_.asked.monotonic)
         self._round_trips[process.type].add(round_trip)
-        process.track.answered(round_trip, at.monotonic)
+        if at.monotonic >= process.until:
+            process.begin_step(at.monotonic)
+        process.longest = max(process.longest, round_trip)
         process.clock.add(note.elapsed, round_trip, at.monotonic)
         if round_.number > newest:
             process.ping, process.round_trip = note.elapsed, round_trip

@@ -15,17 +15,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import NamedTuple
 
 from maestro_exporter.cluster.clocks import ClockFilter
-from maestro_exporter.cluster.history import Track
+from maestro_exporter.cluster.history import Done, Track, step_of
 from maestro_exporter.cluster.journal import Journal
 from maestro_exporter.cluster.rounds import Answers
 from maestro_exporter.notes import Generation, Role, Sender, StatsResponse
-from maestro_exporter.snapshot import LABELS, TYPES, Moment, Process, Series
+from maestro_exporter.snapshot import LABELS, TRAIL_STEP, TYPES, Moment, Process, Series, Trail
 
 _OTHER = "other"
-_FEW = 8  # processes of one series
 _TYPE_OF_ROLE = {role: role.name.lower().replace("_", "-") for role in Role}
 
 
@@ -56,6 +56,10 @@ class LiveProcess:
         stats_answers, ping_answers: the rounds that it has answered.
         clock: what its PING replies say of its clock.
         track: what its series did lately; the processes of a series share it.
+        until: the monotonic second at which the step of its track that goes on is over.
+        marked, marked_at: what it had exchanged, and when it said so, when that step began; less
+            than nothing, if another test has begun since.
+        longest: round trip in this step, in seconds; 0 if there was none.
         labels: the first fields of a `Process`, once they were asked for and until it says
             that it is somebody else.
         shown: its series, if it is alone in that, as it was last shown; None after an answer.
@@ -71,6 +75,10 @@ class LiveProcess:
     last_heard: Moment
     last_round: int
     track: Track
+    until: float = 0.0
+    marked: int = 0
+    marked_at: float = 0.0
+    longest: float = 0.0
     stats: Measures | None = None
     stats_round: int = 0
     stats_at: float = 0.0
@@ -87,6 +95,25 @@ class LiveProcess:
     def series(self) -> SeriesKey:
         """What it is shown as."""
         return self.peer, self.type
+
+    def going_on(self) -> Done:
+        """Give what it has done in the step that goes on."""
+        rate = nan
+        if self.stats is not None and self.stats_at > self.marked_at:
+            # Over the time between the answers, not over the step: so it does not waver when one
+            # step has two answers, and the next a single one.
+            grown = max(0, self.stats[0] - self.marked)
+            rate = grown / (self.stats_at - self.marked_at)
+        return Done(round(self.until / TRAIL_STEP) - 1, rate, self.longest)
+
+    def begin_step(self, at: float) -> None:
+        """Begin the step at a monotonic second; what was done in the one before is over."""
+        if self.until:
+            self.track.add(self.going_on())
+        self.until = (step_of(at) + 1) * TRAIL_STEP
+        if self.stats is not None:
+            self.marked, self.marked_at = self.stats[0], self.stats_at
+        self.longest = 0.0
 
     def view(self, overdue: int, overdue_ping: int) -> Process:
         """Give what can be shown of it.
@@ -292,6 +319,7 @@ class Processes:
         process.sender, process.generation, process.labels = sender, generation, None
         if (peer, type_) == process.series:
             return
+        process.begin_step(at.monotonic)
         self._leave_series(process)
         if type_ != process.type:
             self._journal.add("peer_changed_role", at, peer, type_, f"was {process.type}")
@@ -328,12 +356,13 @@ class Processes:
         for series, silent in self._silent.items():
             yield series, silent.process
 
-    def tracks(self) -> Iterator[tuple[SeriesKey, Track]]:
+    def trails(self) -> Iterator[tuple[SeriesKey, Trail]]:
         """Give what each peer did lately, in the order of `live` and `silent`."""
         for series, processes in self._series.items():
-            yield series, next(iter(processes.values())).track
+            members = [*processes.values()]
+            yield series, members[0].track.view([each.going_on() for each in members])
         for series, silent in self._silent.items():
-            yield series, silent.track
+            yield series, silent.track.view()
 
     def _track_of(self, series: SeriesKey) -> Track | None:
         """Give the track that whoever joins a series goes on with; None if that is a new one."""
@@ -341,21 +370,6 @@ class Processes:
             return process.track
         silent = self._silent.get(series)
         return silent.track if silent is not None else None
-
-    def sharing(self, process: LiveProcess, number: int) -> int:
-        """Give how many processes, that one included, have its name and type.
-
-        A dead predecessor is not one of them, unless they are so many that it makes no difference:
-        a look at all of these, at each answer of each, would be costly.
-
-        Args:
-            process: one that has just answered.
-            number: of the newest round.
-        """
-        sharing = process.track.sharing
-        if 1 < sharing <= _FEW:
-            return len(not_replaced(self._series[process.series], number))
-        return sharing
 
     def _make_room(self, series: SeriesKey, number: int, at: Moment) -> bool:
         """Tell whether a process may join a series; who does not answer gives way to it."""
@@ -374,6 +388,7 @@ class Processes:
         return False
 
     def _drop(self, process: LiveProcess, at: Moment) -> None:
+        process.track.add(process.going_on())
         del self._live[process.key]
         self._leave_series(process)
         self._journal.add("peer_left", at, process.peer, process.type)
@@ -386,13 +401,11 @@ class Processes:
     def _join_series(self, process: LiveProcess) -> None:
         processes = self._series.setdefault(process.series, {})
         processes[process.key] = process
-        process.track.sharing = len(processes)
         self._forget_silent(process.series)
 
     def _leave_series(self, process: LiveProcess) -> None:
         processes = self._series[process.series]
         del processes[process.key]
-        process.track.sharing = len(processes)
         if not processes:
             del self._series[process.series]
 
