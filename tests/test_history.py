@@ -93,12 +93,12 @@ class TrackTests(SynchronousTestCase):
         self.assertEqual({-TRAIL_STEPS: 4.0, -3: 2.0, -1: 1.0}, self.rates())
 
     def test_size(self) -> None:
-        """It has some 700 bytes, however long it goes on."""
+        """It has some 650 bytes, however long it goes on."""
         for step in range(10**6, 10**6 + 20_000):
             self.add(step, step / 7, step / 9)
         parts = [getattr(self.track, name) for name in Track.__slots__]
 
-        self.assertLessEqual(sum(map(sys.getsizeof, [self.track, *parts])), 730)
+        self.assertLessEqual(sum(map(sys.getsizeof, [self.track, *parts])), 660)
         self.assertFalse(hasattr(self.track, "__dict__"))
 
     def test_view(self) -> None:

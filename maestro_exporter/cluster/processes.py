@@ -19,7 +19,7 @@ from math import nan
 from typing import NamedTuple
 
 from maestro_exporter.cluster.clocks import ClockFilter
-from maestro_exporter.cluster.history import Done, Track, step_of
+from maestro_exporter.cluster.history import Done, Track, end_of_step
 from maestro_exporter.cluster.journal import Journal
 from maestro_exporter.cluster.rounds import Answers
 from maestro_exporter.notes import Generation, Role, Sender, StatsResponse
@@ -110,7 +110,7 @@ class LiveProcess:
         """Begin the step at a monotonic second; what was done in the one before is over."""
         if self.until:
             self.track.add(self.going_on())
-        self.until = (step_of(at) + 1) * TRAIL_STEP
+        self.until = end_of_step(at)
         if self.stats is not None:
             self.marked, self.marked_at = self.stats[0], self.stats_at
         self.longest = 0.0
