@@ -71,6 +71,18 @@ class Usage(NamedTuple):
         return cls(rss_kib(exporter), threads(exporter), descriptors(exporter))
 
 
+def _settled(exporter: Exporter) -> Usage:
+    """Look when what the last scrape took has been given back: three looks in a row are alike."""
+    looks: list[Usage] = []
+
+    def is_settled() -> bool:
+        looks.append(Usage.of(exporter))
+        return len(looks) > 2 and looks[-1][1:] == looks[-2][1:] == looks[-3][1:]
+
+    wait_for(is_settled, "threads and descriptors to be the same", PATIENCE)
+    return looks[-1]
+
+
 class Result(NamedTuple):
     """How a run went.
 
@@ -310,7 +322,7 @@ def _run(  # noqa: PLR0917
 
     wait_for(lambda: _value(exporter, "maestro_up") == 1, "the link", PATIENCE)
     live(warm_up, look=True)
-    before = Usage.of(exporter)
+    before = _settled(exporter)
     while time.monotonic() - began < seconds:
         name = numbers.choice(list(possible))
         begin, end, longest = possible[name]
