@@ -341,7 +341,6 @@ def _event(event: Event, now: Moment) -> dict[str, Any]:
         "kind": event.kind.replace("_", " "),
         "who": f"{event.type} {event.peer}".strip(),
         "peer": event.peer,
-        "type": event.type,
         "message": event.message,
     }
 
